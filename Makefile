@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# One GNU makefile, no recursion. `make help` lists what it can do.
+# VARIANT chooses flags and the folder under build/: rel (default), dev, asan, tsan.
+# Local overrides (CC, EXTRA_CFLAGS ...) go into config.mak, which is not committed.
+-include config.mak
+
+# V=1 shows whole commands.
+ifneq ($(V),1)
+Q := @
+say = @echo '  $(1)  $@'
+endif
+
+VARIANT ?= rel
+B       := build/$(VARIANT)
+PREFIX  ?= /usr/local
+
+CFLAGS_rel  := -O2 -g
+CFLAGS_dev  := -O0 -g3
+CFLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+CFLAGS_tsan := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith \
+        -Wwrite-strings -Wformat=2 -Wundef
+# A warning is an error, in CI and here: WERROR= switches that off for an unusual compiler.
+WERROR ?= -Werror
+CPPFLAGS_ALL := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=314 -DTHREADED -I.
+CFLAGS_ALL   := -std=gnu11 $(CFLAGS_$(VARIANT)) $(WARN) $(WERROR) -pthread -MMD -MP $(EXTRA_CFLAGS)
+LDFLAGS_ALL  := $(CFLAGS_$(VARIANT)) -pthread $(EXTRA_LDFLAGS)
+
+SERVER_LIBS := -lcrypto -lz
+FUSE_LIBS    = $(shell pkg-config --libs fuse3) -lzookeeper_mt
+FUSE_CFLAGS  = $(shell pkg-config --cflags fuse3)
+
+# ---- modules, lowest first; the pure ones may not touch the world (make lint) -------------------
+PURE   := jute tree core
+SHELL_ := store net admin
+common_SRC := $(wildcard common/*.c)
+$(foreach m,$(PURE) $(SHELL_),$(eval $(m)_SRC := $(wildcard server/$(m)/*.c)))
+server_SRC := $(filter-out server/main.c,$(wildcard server/*.c))
+fusefs_SRC := $(wildcard fusefs/*.c)
+mountd_SRC := $(filter-out mountd/main.c,$(wildcard mountd/*.c))
+ARCHIVES   := common $(PURE) $(SHELL_) server fusefs mountd
+
+lib_of  = $(B)/lib/$(1).a
+objs_of = $(patsubst %.c,$(B)/obj/%.o,$(1))
+SERVER_A := $(foreach m,server admin net store core tree jute common,$(call lib_of,$(m)))
+MOUNT_A  := $(foreach m,mountd fusefs common,$(call lib_of,$(m)))
+
+PROGRAMS :=
+ifneq ($(wildcard server/main.c),)
+PROGRAMS += $(B)/bin/zkserver
+endif
+ifneq ($(wildcard mountd/main.c),)
+PROGRAMS += $(B)/bin/zkfs
+endif
+
+.PHONY: all
+all: $(PROGRAMS) ## build the programs into build/bin (default)
+ifeq ($(VARIANT),rel)
+all: $(PROGRAMS:$(B)/bin/%=build/bin/%)
+build/bin/%: build/rel/bin/%
+	@mkdir -p $(@D)
+	@ln -f $< $@
+endif
+
+$(B)/bin/zkserver: $(B)/obj/server/main.o $(SERVER_A)
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $(SERVER_A) -Wl,--end-group $(SERVER_LIBS)
+
+$(B)/bin/zkfs: $(B)/obj/mountd/main.o $(MOUNT_A)
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $(MOUNT_A) -Wl,--end-group $(FUSE_LIBS)
+
+define archive_rule
+$(call lib_of,$(1)): $(call objs_of,$($(1)_SRC))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	@ar rcs $$@ $$^
+endef
+$(foreach m,$(ARCHIVES),$(eval $(call archive_rule,$(m))))
+
+# Conversions are checked where numbers decide: in the pure modules.
+$(B)/obj/server/jute/%.o $(B)/obj/server/tree/%.o $(B)/obj/server/core/%.o: WARN += -Wconversion -Wno-sign-conversion
+$(B)/obj/fusefs/%.o $(B)/obj/mountd/%.o $(B)/obj/tests/unit/%.o: CPPFLAGS_ALL += $(FUSE_CFLAGS)
+
+$(B)/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
+
+# ---- unit tests and fuzz regression -------------------------------------------------------------
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
+TESTLIB_O  := $(call objs_of,$(wildcard tests/lib/*.c))
+ALL_A      := $(foreach m,$(ARCHIVES),$(call lib_of,$(m)))
+
+$(B)/unit/%: $(B)/obj/tests/unit/%.o $(TESTLIB_O) $(ALL_A)
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(TESTLIB_O) -Wl,--start-group $(ALL_A) -Wl,--end-group \
+		-lcmocka $(FUSE_LIBS) $(SERVER_LIBS)
+
+.PHONY: unit
+unit: $(UNIT_TESTS) ## build and run the unit tests of this VARIANT
+	@tests/run-unit $(UNIT_TESTS)
+
+.PHONY: check
+check: all unit lint-arrows ## fast tests, under a minute
+
+# ---- lint -----------------------------------------------------------------------------------------
+.PHONY: lint lint-arrows
+lint-arrows: all
+	@tests/lint-arrows $(foreach m,$(PURE),$(call lib_of,$(m)))
+
+lint: lint-arrows ## include arrows, purity of the core, clang-tidy, cppcheck, shellcheck
+	@tests/lint
+
+# ---- help -------------------------------------------------------------------------------------------
+.PHONY: help clean
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
+
+clean: ## remove build/
+	rm -rf build
+
+# Objects of the tests are kept: make would drop them as intermediate files.
+.SECONDARY:
+
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
