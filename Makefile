@@ -109,6 +109,18 @@ unit: $(UNIT_TESTS) ## build and run the unit tests of this VARIANT
 .PHONY: check
 check: all unit lint-arrows ## fast tests, under a minute
 
+# ---- end to end -----------------------------------------------------------------------------------
+# Debian's own python3: its kazoo and pytest are what scripts/deps installs.
+PYTEST := /usr/bin/python3 -m pytest -c tests/e2e/pytest.ini
+
+.PHONY: e2e test
+e2e: all ## end-to-end tests; T=expression runs a selection (pytest -k), F=file one file
+	@$(PYTEST) $(if $(T),-k '$(T)') tests/e2e$(if $(F),/$(F))
+
+test: ## install what is missing, build, run every test
+	@scripts/deps
+	@tests/run-all
+
 # ---- lint -----------------------------------------------------------------------------------------
 .PHONY: lint lint-arrows
 lint-arrows: all

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A running zkfs on a mount point of its own."""
+import subprocess
+from pathlib import Path
+
+from .bench import ZKFS, mount_table
+from .inotify import Inotify
+from .waiting import wait_for
+
+
+class Mount:
+    def __init__(self, bench, hosts, name="mnt", options=(), arguments=()):
+        self.bench, self.hosts, self.name = bench, hosts, name
+        self.options, self.arguments = list(options), list(arguments)
+        self.path = bench.path(name)
+        self.path.mkdir(exist_ok=True)
+        self.process = None
+        self._watchers = []
+
+    def command(self):
+        argv = [ZKFS, "-f"] + self.arguments + ([self.hosts] if self.hosts else []) + [self.path]
+        return argv + (["-o", ",".join(self.options)] if self.options else [])
+
+    def start(self):
+        self.process = self.bench.spawn(self.command(), f"zkfs-{self.name}", ours=True)
+        wait_for(self._why_not, self.answers, seconds=20)
+        return self
+
+    def _why_not(self):
+        return f"zkfs does not answer at {self.path}:\n{self.process.log()[-2000:]}"
+
+    def is_mounted(self):
+        return any(point == str(self.path) for point, _, _ in mount_table())
+
+    def answers(self):
+        """Asked in another process: a mount that does not answer must not hold the test."""
+        assert self.process.is_running(), f"zkfs ended:\n{self.process.log()[-2000:]}"
+        if not self.is_mounted():
+            return False
+        stat = ["timeout", "-s", "KILL", "5", "stat", "-t", str(self.path)]
+        return subprocess.run(stat, capture_output=True, env=self.bench.environment()).returncode == 0
+
+    def unmount(self):
+        """Unmounts and waits for the daemon's own end; its exit status."""
+        self.stop_watching()
+        self.process.killed_by_test = True
+        wait_for(
+            f"{self.path} can be unmounted",
+            lambda: subprocess.run(["umount", self.path], capture_output=True).returncode == 0
+            or not self.is_mounted(),
+        )
+        return self.process.wait()
+
+    def kill9(self):
+        self.process.kill9()
+
+    def remove_dead(self):
+        """What a user does after the daemon was killed."""
+        self.stop_watching()
+        if self.is_mounted():
+            self.bench.run(["fusermount3", "-u", self.path])
+
+    def close(self):
+        """The end of a test: never fails, leaves the rest to the bench's search."""
+        self.stop_watching()
+        if self.process and self.process.is_running() and self.is_mounted():
+            done = subprocess.run(
+                ["timeout", "-s", "KILL", "10", "umount", self.path], capture_output=True, text=True
+            )
+            if done.returncode != 0:
+                return
+            self.process.killed_by_test = True
+            self.process.wait()
+
+    # ---- the file system ------------------------------------------------------------------------
+
+    def __truediv__(self, name):
+        return self.path / name
+
+    def read(self, name):
+        return Path(self.path / name).read_bytes()
+
+    def write(self, name, data):
+        Path(self.path / name).write_bytes(data)
+
+    def session(self):
+        """.zk/session as a dictionary."""
+        text = (self.path / ".zk" / "session").read_text()
+        pairs = (line.replace(":", " ", 1).replace("=", " ", 1).split(None, 1) for line in text.splitlines())
+        return {p[0].rstrip(":"): (p[1].strip() if len(p) > 1 else "") for p in pairs if p}
+
+    def session_id(self):
+        text = (self.path / ".zk" / "session").read_text()
+        for word in text.replace("=", " ").split():
+            if word.startswith("0x") and int(word, 16) > 0xFFFFFFFF:
+                return int(word, 16)
+        raise AssertionError(f"no session id in .zk/session: {text!r}")
+
+    def watch(self, *names, **options):
+        """inotifywait -m on names of this mount ("" is the root)."""
+        watcher = Inotify(self.bench, self.path, [self.path / n for n in names], **options)
+        self._watchers.append(watcher)
+        return watcher
+
+    def stop_watching(self):
+        for watcher in self._watchers:
+            watcher.stop()
+        self._watchers = []

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A proxy in front of a server that reads along: which requests does a client send, and what does it do
+when the line is cut or goes silent?"""
+import socket
+import struct
+import threading
+from collections import namedtuple
+
+from . import rawzk
+
+Asked = namedtuple("Asked", "op path")
+
+_WITHOUT_PATH = {rawzk.PING, rawzk.AUTH, rawzk.CLOSE, rawzk.MULTI, rawzk.SET_WATCHES, rawzk.SET_WATCHES2}
+
+
+class Tap:
+    """Listens on a port of its own. `asked` is the list of requests, pings left out."""
+
+    def __init__(self, target_port):
+        self.target_port = target_port
+        self.asked = []
+        self.reachable = True
+        self._flowing = threading.Event()
+        self._flowing.set()
+        self._sockets = set()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def hosts(self):
+        return f"127.0.0.1:{self.port}"
+
+    def forget(self):
+        self.asked = []
+
+    def cut(self):
+        """Breaks all connections and refuses new ones until mend()."""
+        self.reachable = False
+        self._close_all()
+
+    def mend(self):
+        self.reachable = True
+
+    def hold(self):
+        """The line goes silent: nothing passes until release()."""
+        self._flowing.clear()
+
+    def release(self):
+        self._flowing.set()
+
+    def close(self):
+        self._listener.close()
+        self._flowing.set()
+        self._close_all()
+
+    def _close_all(self):
+        for sock in list(self._sockets):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            try:
+                assert self.reachable
+                server = socket.create_connection(("127.0.0.1", self.target_port), timeout=5)
+                server.settimeout(None)
+            except (OSError, AssertionError):
+                client.close()
+                continue
+            self._sockets |= {client, server}
+            for ends in ((client, server, True), (server, client, False)):
+                threading.Thread(target=self._pump, args=ends, daemon=True).start()
+
+    def _pump(self, source, sink, is_request):
+        pending, frames = b"", 0
+        try:
+            while piece := source.recv(65536):
+                self._flowing.wait()
+                if is_request:
+                    pending, frames = self._note(pending + piece, frames)
+                sink.sendall(piece)
+        except OSError:
+            pass
+        for sock in (source, sink):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        self._sockets.discard(source)
+        if not is_request:
+            source.close()
+            sink.close()
+
+    def _note(self, data, frames):
+        while len(data) >= 4:
+            length = struct.unpack(">i", data[:4])[0]
+            if len(data) < 4 + length:
+                break
+            frame, data = data[4 : 4 + length], data[4 + length :]
+            frames += 1
+            if frames > 1 and len(frame) >= 8:  # the first frame is the connect request
+                op = struct.unpack(">i", frame[4:8])[0]
+                path = None if op in _WITHOUT_PATH else rawzk.Cursor(frame[8:]).str()
+                if op != rawzk.PING:
+                    self.asked.append(Asked(op, path))
+        return data, frames
