@@ -291,7 +291,7 @@ class Bench:
         script.write_text(
             "#!/bin/sh\n# Runs this test again. It started:\n"
             f"{started}\ncd {shlex.quote(str(REPO))} || exit 1\n"
-            f"exec /usr/bin/python3 -m pytest -c tests/e2e/pytest.ini {shlex.quote("tests/e2e/" + self.name)}\n"
+            f"exec /usr/bin/python3 -m pytest -c tests/e2e/pytest.ini {shlex.quote('tests/e2e/' + self.name)}\n"
         )
         script.chmod(0o755)
         return target
