@@ -10,7 +10,7 @@
  *
  * Life, all calls from one thread unless said otherwise:
  *
- *      fusefs_new -> fusefs_mount -> fusefs_serve (blocks) -> fusefs_free
+ *      fusefs_new -> [fusefs_connect] -> fusefs_mount -> fusefs_serve (blocks) -> fusefs_free
  *
  * fusefs_new forks the event helper, so it must run before the process has threads or holds /dev/fuse,
  * and after it has become a daemon.
@@ -23,6 +23,12 @@ struct fusefs_options;
 /* Takes a copy of what it needs of the options. Starts the event helper and the ZooKeeper client; does
  * not wait for the connection. 0 or -errno. */
 int fusefs_new(const struct fusefs_options *options, struct fusefs **out);
+
+/* Waits until the ensemble has given a session and the root znode (the chroot) was seen, so that a
+ * mount at boot neither shows an empty place nor fails because the servers start a little later.
+ * 0; -ETIMEDOUT when no server answered within timeout_ms; -ENOENT when the chroot does not exist;
+ * -EACCES when the ensemble refused the identity; -EINTR when fusefs_stop was called meanwhile. */
+int fusefs_connect(struct fusefs *fs, int timeout_ms);
 
 /* Opens /dev/fuse and mounts; the mount does not answer before fusefs_serve runs. 0 or -errno, with one
  * line in the log that says why. */
