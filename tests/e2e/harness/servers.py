@@ -12,7 +12,7 @@ from .waiting import wait_for
 
 KINDS = ("apache", "zkserver")
 
-APACHE_CLASSPATH = "/usr/share/java/zookeeper.jar"
+APACHE_CLASSPATH = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar"
 # Quick to start, small, and happy on two cores.
 APACHE_JVM = [
     "java",
@@ -21,13 +21,6 @@ APACHE_JVM = [
     "-XX:TieredStopAtLevel=1",
     "-Xshare:auto",
 ]
-
-LOG4J = """\
-log4j.rootLogger=INFO, CONSOLE
-log4j.appender.CONSOLE=org.apache.log4j.ConsoleAppender
-log4j.appender.CONSOLE.layout=org.apache.log4j.PatternLayout
-log4j.appender.CONSOLE.layout.ConversionPattern=%d{ISO8601} %-5p %c{1} - %m%n
-"""
 
 SUPER = "super:secret"
 SUPER_DIGEST = "super:lK75jTNcA+U9vtVEw5vB51mj/w4="
@@ -86,9 +79,8 @@ class Server:
     def command(self):
         if self.kind == "zkserver":
             return [ZKSERVER, "start-foreground", self.config]
-        (self.folder / "log4j.properties").write_text(LOG4J)
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-        return APACHE_JVM + ["-cp", f"{self.folder}:{APACHE_CLASSPATH}", main, self.config]
+        return APACHE_JVM + ["-cp", APACHE_CLASSPATH, main, self.config]
 
     def start(self, wait=True):
         ours = self.kind == "zkserver"
@@ -165,7 +157,7 @@ class Server:
 
     def wipe(self):
         """Deletes what another test left in the tree."""
-        client = self.client()
+        client = self.client(auth_data=[("digest", SUPER)])
         for child in client.get_children("/"):
             if child != "zookeeper":
                 _delete_tree(client, f"/{child}")

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Differential tests: our server and Apache's are told the same and must answer the same, zxids, Stat
+fields, error codes, notifications and their order included."""
+import pytest
+
+from harness import rawzk as z
+from harness.dialogue import first_difference, hold, random_steps, recorded_steps
+
+ANSWERED_ALIKE = {
+    *(z.CREATE, z.CREATE2, z.DELETE, z.EXISTS, z.GET_DATA, z.SET_DATA, z.GET_ACL, z.SET_ACL),
+    *(z.GET_CHILDREN, z.GET_CHILDREN2, z.SYNC, z.MULTI),
+}
+
+
+def compare(new_server, steps):
+    ours = hold(new_server("zkserver", "ours").start(), steps)
+    theirs = hold(new_server("apache", "theirs").start(), steps)
+    difference = first_difference(steps, ours, theirs)
+    assert difference is None, difference
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_random_conversation(new_server, seed):
+    compare(new_server, random_steps(seed, 600))
+
+
+def test_recorded_conversation(new_server):
+    compare(new_server, recorded_steps(ANSWERED_ALIKE))
+
+
+def test_conversations_are_the_same_each_time(new_server):
+    """Apache against Apache: nothing in the comparison depends on the run."""
+    steps = random_steps(99, 200)
+    first = hold(new_server("apache", "one").start(), steps)
+    second = hold(new_server("apache", "two").start(), steps)
+    assert first_difference(steps, first, second) is None
+    spoilt = list(second)
+    spoilt[100] = "something else"
+    assert first_difference(steps, first, spoilt).startswith("step 100:")
