@@ -6,6 +6,8 @@
  */
 #define ID_FIELDS(F)  F(string, scheme) F(string, id)
 #define ACL_FIELDS(F) F(int, perms) F(string, scheme) F(string, id)
+/* One entry of a snapshot's ACL map. */
+#define ACL_MAP_ENTRY_FIELDS(F) F(long, acl_id) F(acls, acl)
 /* Stat as a client sees it. */
 #define ZNODE_STAT_FIELDS(F)                                                                       \
     F(long, czxid) F(long, mzxid) F(long, ctime_ms) F(long, mtime_ms) F(int, version)              \
@@ -62,6 +64,7 @@
 #define JUTE_RECORDS(R)                                                                            \
     R(id, ID_FIELDS)                                                                               \
     R(acl, ACL_FIELDS)                                                                             \
+    R(acl_map_entry, ACL_MAP_ENTRY_FIELDS)                                                         \
     R(znode_stat, ZNODE_STAT_FIELDS)                                                               \
     R(persisted_stat, PERSISTED_STAT_FIELDS)                                                       \
     R(request_header, REQUEST_HEADER_FIELDS)                                                       \
