@@ -64,8 +64,13 @@ static bool ends_in_open_backslash(const char *line, size_t len)
     return backslashes % 2 == 1;
 }
 
-/* Joins the next logical line that is neither empty nor a comment; false at the end of the text.
- * */
+/* Nothing to read in it: empty, a comment, or only the mark that says that it goes on. */
+static bool is_skipped(const char *line, size_t len)
+{
+    return len == 0 || line[0] == '#' || line[0] == '!' || (len == 1 && line[0] == '\\');
+}
+
+/* Joins the next logical line that has something in it; false at the end of the text. */
 static bool take_logical_line(struct properties_reader *r)
 {
     const char *line;
@@ -76,7 +81,7 @@ static bool take_logical_line(struct properties_reader *r)
         }
         r->line = r->next_line;
         take_natural_line(r, &line, &len);
-    } while (len == 0 || line[0] == '#' || line[0] == '!');
+    } while (is_skipped(line, len));
 
     buf_reset(&r->joined);
     buf_reserve(&r->joined, len + 1);

@@ -250,6 +250,7 @@ static void test_properties_syntax(void **state)
         { "=b", "=b;" },
         { "", "" },
         { "a\\\nb=c", "ab=c;" },
+        { "\\\n#x=y\n\\\n a=b\n\\", "a=b;" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct properties_reader r;
