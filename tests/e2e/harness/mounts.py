@@ -5,7 +5,7 @@ from pathlib import Path
 
 from .bench import ZKFS, mount_table
 from .inotify import Inotify
-from .waiting import wait_for
+from .waiting import NotComing, wait_for
 
 
 class Mount:
@@ -34,7 +34,8 @@ class Mount:
 
     def answers(self):
         """Asked in another process: a mount that does not answer must not hold the test."""
-        assert self.process.is_running(), f"zkfs ended:\n{self.process.log()[-2000:]}"
+        if not self.process.is_running():
+            raise NotComing(f"zkfs ended:\n{self.process.log()[-2000:]}")
         if not self.is_mounted():
             return False
         stat = ["timeout", "-s", "KILL", "5", "stat", "-t", str(self.path)]

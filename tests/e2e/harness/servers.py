@@ -8,7 +8,7 @@ from kazoo.exceptions import NoNodeError, NotEmptyError
 
 from . import rawzk
 from .bench import ZKSERVER
-from .waiting import wait_for
+from .waiting import NotComing, wait_for
 
 KINDS = ("apache", "zkserver")
 
@@ -90,8 +90,9 @@ class Server:
         return self
 
     def is_serving(self):
-        assert self.process.is_running(), f"{self.name} ended:\n{self.process.log()[-2000:]}"
-        return self.four_letter("srvr").startswith("Zookeeper version")
+        if not self.process.is_running():
+            raise NotComing(f"{self.name} ended:\n{self.process.log()[-2000:]}")
+        return self.four_letter("srvr", seconds=0.5).startswith("Zookeeper version")
 
     def _why_not(self):
         return f"{self.kind} does not answer on port {self.port}:\n{self.process.log()[-2000:]}"

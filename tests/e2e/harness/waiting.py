@@ -3,6 +3,10 @@
 import time
 
 
+class NotComing(AssertionError):
+    """Raised by a condition that can never become true: the wait ends at once."""
+
+
 def wait_for(what, condition, seconds=10.0, pause=0.01):
     """Returns the first true value of condition(). what: text, or a function that makes the text when
     the time is over. An exception from condition() counts as "not yet", and is shown at the end."""
@@ -11,6 +15,8 @@ def wait_for(what, condition, seconds=10.0, pause=0.01):
         problem = None
         try:
             value = condition()
+        except NotComing:
+            raise
         except Exception as error:  # what is not there yet may fail in any way
             value, problem = None, error
         if value:
