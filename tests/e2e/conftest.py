@@ -4,6 +4,7 @@ starts lives on its own `bench` and is gone, or counted against it, when it ends
 import shutil
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -146,8 +147,35 @@ def tap(server):
     tap.close()
 
 
+class Measures:
+    """Times that the run prints at its end."""
+
+    def __init__(self, config, name):
+        self._lines, self._name = config.stash.setdefault(_MEASURED, []), name
+
+    def __call__(self, what, seconds):
+        self._lines.append(f"{seconds * 1000:10.0f} ms  {what}  [{self._name}]")
+
+    def run(self, what, bench, script):
+        """Runs a line of shell, measures it, returns its output."""
+        begin = time.monotonic()
+        output = bench.sh(script, seconds=60)
+        self(what, time.monotonic() - begin)
+        return output
+
+
+_MEASURED = pytest.StashKey()
+
+
+@pytest.fixture
+def measure(request):
+    return Measures(request.config, request.node.name)
+
+
 def pytest_terminal_summary(terminalreporter):
     """The one line that tests/run-all adds up."""
+    for line in terminalreporter.config.stash.get(_MEASURED, []):
+        terminalreporter.write_line(line)
     stats = terminalreporter.stats
     failed = {r.nodeid for key in ("failed", "error") for r in stats.get(key, [])}
     passed = {r.nodeid for r in stats.get("passed", [])} - failed

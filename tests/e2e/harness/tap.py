@@ -43,7 +43,7 @@ class Tap:
         self.reachable = True
 
     def hold(self):
-        """The line goes silent: nothing passes until release()."""
+        """The line goes silent: nothing passes until release(). Requests are seen all the same."""
         self._flowing.clear()
 
     def release(self):
@@ -82,9 +82,9 @@ class Tap:
         pending, frames = b"", 0
         try:
             while piece := source.recv(65536):
-                self._flowing.wait()
                 if is_request:
                     pending, frames = self._note(pending + piece, frames)
+                self._flowing.wait()
                 sink.sendall(piece)
         except OSError:
             pass
