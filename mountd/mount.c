@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mountd/mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/assert.h"
+#include "common/log.h"
+#include "common/xalloc.h"
+#include "fusefs/fusefs.h"
+#include "mountd/daemonise.h"
+#include "mountd/embedded.h"
+#include "mountd/options.h"
+
+#define MODULE "mount"
+
+struct mount {
+    struct mountd_options *options; /* borrowed */
+    const char *mountpoint;         /* borrowed */
+    struct daemonise *daemon;       /* borrowed */
+    struct embedded *embedded;      /* owned; NULL: none */
+    struct fusefs *fs;              /* owned; set before the watcher starts */
+    pthread_t watcher;
+    bool has_watcher;
+    int watcher_end_fd;     /* eventfd; ends the watcher */
+    pthread_mutex_t lock;   /* the state changes in three threads */
+    enum mount_state state; /* by lock */
+    bool was_ready;         /* by lock */
+    int exit_code;          /* main thread */
+};
+
+/* ---- states --------------------------------------------------------------------------------- */
+
+#define BIT(state) (1u << (state))
+static const struct {
+    const char *name;
+    unsigned followers;
+} states[MOUNT_STATE_COUNT] = {
+    [MOUNT_WAIT] = { "wait", BIT(MOUNT_MOUNT) | BIT(MOUNT_DRAIN) | BIT(MOUNT_FAILED) },
+    [MOUNT_MOUNT] = { "mount", BIT(MOUNT_READY) | BIT(MOUNT_DRAIN) | BIT(MOUNT_FAILED) },
+    [MOUNT_READY] = { "ready", BIT(MOUNT_DRAIN) },
+    [MOUNT_DRAIN] = { "drain", BIT(MOUNT_UNMOUNT) },
+    [MOUNT_FAILED] = { "failed", BIT(MOUNT_UNMOUNT) },
+    [MOUNT_UNMOUNT] = { "unmount", BIT(MOUNT_UNMOUNTED) },
+    [MOUNT_UNMOUNTED] = { "unmounted", 0 },
+};
+
+const char *mount_state_name(enum mount_state state)
+{
+    return states[state].name;
+}
+
+bool mount_state_may_follow(enum mount_state from, enum mount_state to)
+{
+    return (states[from].followers & BIT(to)) != 0;
+}
+
+/* Goes to a state if it may follow the present one. False if not: another thread was faster,
+ * and its transition stands. */
+static bool enter(struct mount *m, enum mount_state next)
+{
+    pthread_mutex_lock(&m->lock);
+    enum mount_state from = m->state;
+    bool is_allowed = mount_state_may_follow(from, next);
+    if (is_allowed) {
+        m->state = next;
+        m->was_ready = m->was_ready || next == MOUNT_READY;
+    }
+    pthread_mutex_unlock(&m->lock);
+    if (is_allowed) {
+        log_debug(MODULE, "%s -> %s", states[from].name, states[next].name);
+    }
+    return is_allowed;
+}
+
+static enum mount_state current(struct mount *m)
+{
+    pthread_mutex_lock(&m->lock);
+    enum mount_state state = m->state;
+    pthread_mutex_unlock(&m->lock);
+    return state;
+}
+
+/* Main thread: the mount cannot be made. A signal that came first makes it an interruption
+ * instead. */
+static void fail(struct mount *m, int exit_code)
+{
+    if (enter(m, MOUNT_FAILED)) {
+        m->exit_code = exit_code;
+    }
+}
+
+/* ---- the watcher thread --------------------------------------------------------------------- */
+
+static void on_signal(struct mount *m)
+{
+    int signal_number = daemonise_take_signal(m->daemon);
+    if (signal_number == 0) {
+        return;
+    }
+    log_info(MODULE, "%s, unmounting %s", strsignal(signal_number), m->mountpoint);
+    if (enter(m, MOUNT_DRAIN)) {
+        fusefs_stop(m->fs);
+    }
+}
+
+/* The mount stays: what is cached is still readable, and the operator sees why the rest is not. */
+static void on_server_end(struct mount *m)
+{
+    char *how = embedded_describe_end(m->embedded);
+    log_error(MODULE, "the embedded server %s; unmount and mount again to start it", how);
+    free(how);
+}
+
+static void *watcher_main(void *arg)
+{
+    struct mount *m = arg;
+    struct pollfd fds[] = {
+        { .fd = m->watcher_end_fd, .events = POLLIN },
+        { .fd = m->daemon->signal_fd, .events = POLLIN },
+        { .fd = m->embedded != NULL ? embedded_pid_fd(m->embedded) : -1, .events = POLLIN },
+    };
+    for (;;) {
+        if (poll(fds, 3, -1) < 0) {
+            continue; /* EINTR */
+        }
+        if (fds[0].revents != 0) {
+            return NULL;
+        }
+        if (fds[1].revents != 0) {
+            on_signal(m);
+        }
+        if (fds[2].revents != 0) {
+            on_server_end(m);
+            fds[2].fd = -1;
+        }
+    }
+}
+
+static int watcher_start(struct mount *m)
+{
+    m->watcher_end_fd = eventfd(0, EFD_CLOEXEC);
+    if (m->watcher_end_fd < 0) {
+        return -errno;
+    }
+    int err = pthread_create(&m->watcher, NULL, watcher_main, m);
+    m->has_watcher = err == 0;
+    return -err;
+}
+
+static void watcher_stop(struct mount *m)
+{
+    if (m->has_watcher) {
+        uint64_t one = 1;
+        ssize_t written = write(m->watcher_end_fd, &one, sizeof(one));
+        zk_assert(written == sizeof(one));
+        pthread_join(m->watcher, NULL);
+        m->has_watcher = false;
+    }
+    if (m->watcher_end_fd >= 0) {
+        close(m->watcher_end_fd);
+        m->watcher_end_fd = -1;
+    }
+}
+
+/* ---- WAIT ----------------------------------------------------------------------------------- */
+
+static int start_server(struct mount *m)
+{
+    char *error = NULL;
+    char *dir = m->options->embedded_dir != NULL ? xstrdup(m->options->embedded_dir)
+                                                 : embedded_default_dir();
+    int err = -ENOENT;
+    if (dir == NULL) {
+        error = xstrdup("no home directory to keep data in; give one with --embedded=DIR");
+    } else {
+        err = embedded_start(dir, m->daemon->signal_fd, &m->embedded, &error);
+    }
+    if (err == 0) {
+        err = fusefs_options_set_hosts(&m->options->fs, embedded_address(m->embedded), &error);
+    }
+    if (err == -EINTR) {
+        enter(m, MOUNT_DRAIN);
+    } else if (err != 0) {
+        log_error(MODULE, "%s", error);
+    }
+    free(error);
+    free(dir);
+    return err;
+}
+
+static void log_connect_error(struct mount *m, int err)
+{
+    const char *hosts = m->options->fs.hosts;
+    switch (err) {
+    case -ETIMEDOUT:
+        log_error(MODULE, "no server of %s answered within %d ms; see mount_timeout=", hosts,
+                  m->options->mount_timeout_ms);
+        break;
+    case -ENOENT:
+        log_error(MODULE, "%s: the path does not exist in the ensemble; create it first", hosts);
+        break;
+    case -EACCES:
+        log_error(MODULE, "%s: the ensemble refuses this identity; see auth_file=", hosts);
+        break;
+    default:
+        log_error(MODULE, "%s: %s", hosts, strerror(-err));
+        break;
+    }
+}
+
+/* Everything that forks comes first, while there is one thread. */
+static int prepare(struct mount *m)
+{
+    int err = m->options->is_embedded ? start_server(m) : 0;
+    if (err != 0) {
+        return err;
+    }
+    err = fusefs_new(&m->options->fs, &m->fs);
+    if (err == 0) {
+        err = watcher_start(m);
+    }
+    if (err != 0) {
+        log_error(MODULE, "cannot start: %s", strerror(-err));
+    }
+    return err;
+}
+
+static void step_wait(struct mount *m)
+{
+    int err = prepare(m);
+    if (err != 0) {
+        fail(m, m->embedded == NULL && m->options->is_embedded ? EXIT_MOUNT_FAILED : EXIT_SYSTEM);
+        return;
+    }
+    if (m->options->mount_timeout_ms > 0) {
+        err = fusefs_connect(m->fs, m->options->mount_timeout_ms);
+    }
+    if (err == 0) {
+        enter(m, MOUNT_MOUNT); /* or a signal was faster */
+    } else if (current(m) == MOUNT_WAIT) {
+        log_connect_error(m, err);
+        fail(m, EXIT_MOUNT_FAILED);
+    }
+}
+
+/* ---- MOUNT, READY --------------------------------------------------------------------------- */
+
+/* The file system itself is mounted read-write, or the event helper could not open files for
+ * write in its own copy of the mount. What others see says "ro" and is refused by the VFS.
+ * Ordinary users cannot change a mount: there the file system alone refuses. */
+static void make_read_only(const struct mount *m)
+{
+    if (geteuid() != 0) {
+        return;
+    }
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+    if (mount_setattr(AT_FDCWD, m->mountpoint, 0, &attr, sizeof(attr)) != 0) {
+        log_warn(MODULE, "%s: not shown as read-only: %s", m->mountpoint, strerror(errno));
+    }
+}
+
+static void on_ready(void *arg)
+{
+    struct mount *m = arg;
+    if (m->options->fs.ro) {
+        make_read_only(m);
+    }
+    if (!enter(m, MOUNT_READY)) {
+        return; /* a signal was faster */
+    }
+    if (m->options->pid_file != NULL) {
+        int err = pid_file_write(m->options->pid_file);
+        if (err != 0) {
+            log_warn(MODULE, "pid file %s: %s", m->options->pid_file, strerror(-err));
+        }
+    }
+    log_info(MODULE, "%s mounted on %s", m->options->fs.hosts, m->mountpoint);
+    daemonise_report(m->daemon, EXIT_OK);
+}
+
+static void step_mount(struct mount *m)
+{
+    int err = fusefs_mount(m->fs, m->mountpoint);
+    if (err == 0) {
+        err = fusefs_serve(m->fs, on_ready, m);
+    }
+    /* Unmounted by somebody else is an end like any other; before READY it is a failure. */
+    switch (current(m)) {
+    case MOUNT_MOUNT:
+        fail(m, EXIT_MOUNT_FAILED);
+        break;
+    case MOUNT_READY:
+        if (err != 0) {
+            log_error(MODULE, "serving %s ended: %s", m->mountpoint, strerror(-err));
+            m->exit_code = EXIT_MOUNT_FAILED;
+        }
+        enter(m, MOUNT_DRAIN);
+        break;
+    default:
+        break; /* DRAIN by a signal */
+    }
+}
+
+/* ---- the end -------------------------------------------------------------------------------- */
+
+static void step_unmount(struct mount *m)
+{
+    fusefs_free(m->fs);
+    m->fs = NULL;
+    watcher_stop(m);
+    embedded_stop(m->embedded); /* last: closing the session needs it */
+    m->embedded = NULL;
+    if (m->options->pid_file != NULL) {
+        pid_file_remove(m->options->pid_file);
+    }
+    enter(m, MOUNT_UNMOUNTED);
+}
+
+/* An end before READY is an answer to whoever waits; after it, the report goes nowhere. */
+static int report_end(struct mount *m)
+{
+    if (m->exit_code == EXIT_OK && !m->was_ready) {
+        m->exit_code = EXIT_INTERRUPTED;
+    }
+    daemonise_report(m->daemon, m->exit_code);
+    return m->exit_code;
+}
+
+int mount_run(struct mountd_options *o, const char *mountpoint, struct daemonise *d)
+{
+    struct mount m = { .options = o,
+                       .mountpoint = mountpoint,
+                       .daemon = d,
+                       .watcher_end_fd = -1,
+                       .state = MOUNT_WAIT };
+    pthread_mutex_init(&m.lock, NULL);
+    for (;;) {
+        switch (current(&m)) {
+        case MOUNT_WAIT:
+            step_wait(&m);
+            break;
+        case MOUNT_MOUNT:
+            step_mount(&m);
+            break;
+        case MOUNT_DRAIN:
+        case MOUNT_FAILED:
+            enter(&m, MOUNT_UNMOUNT);
+            break;
+        case MOUNT_UNMOUNT:
+            step_unmount(&m);
+            break;
+        default:
+            pthread_mutex_destroy(&m.lock);
+            return report_end(&m);
+        }
+    }
+}
