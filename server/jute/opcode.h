@@ -4,6 +4,7 @@
 
 /* Request opcodes and txn types share one number space (ZooDefs.OpCode). */
 enum opcode {
+    OP_NONE = 0, /* notification; never valid as a request */
     OP_CREATE = 1,
     OP_DELETE = 2,
     OP_EXISTS = 3,

@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/core/peer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/assert.h"
+#include "common/xalloc.h"
+#include "server/core/reads.h"
+#include "server/jute/txn.h"
+
+/* ---- clients ----------------------------------------------------------------------------------------- */
+
+static void mark_dirty(struct peer *p, struct client *c)
+{
+    if (list_is_empty(&c->dirty)) {
+        list_push_back(&p->actions.dirty, &c->dirty);
+    }
+}
+
+/* Nothing more is read from it; what stands in out is still sent. */
+static void close_client(struct peer *p, struct client *c)
+{
+    if (c->session) {
+        c->session->client = NULL;
+        c->session = NULL;
+    }
+    watcher_fini(&p->watches, &c->watcher);
+    list_remove(&c->settled);
+    c->state = CLIENT_CLOSING;
+    mark_dirty(p, c);
+}
+
+struct client *peer_client_open(struct peer *p, void *conn, const char *ip)
+{
+    struct client *c = client_new(++p->next_client_id, conn);
+    client_add_id(c, slice_of_str("ip"), slice_of_str(ip));
+    htable_insert(&p->clients, &c->by_id, hash_u64(c->id, p->config.seed));
+    return c;
+}
+
+static struct client *find_client(const struct peer *p, uint64_t id)
+{
+    uint64_t hash = hash_u64(id, p->config.seed);
+    for (struct hlink *l = htable_first(&p->clients, hash); l; l = hlink_next(l, hash)) {
+        struct client *c = list_entry(l, struct client, by_id);
+        if (c->id == id) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+static void on_client_closed(struct peer *p, struct client *c)
+{
+    close_client(p, c);
+    list_remove(&c->dirty);
+    htable_remove(&p->clients, &c->by_id);
+    client_free(c);
+}
+
+static void count_latency(struct peer *p, struct client *c, const struct pending *done)
+{
+    int64_t ms = p->now_ms - done->arrived_ms;
+    struct client_stats *cs = &c->stats;
+    struct peer_stats *ps = &p->stats;
+    cs->latency_last_ms = ms;
+    cs->latency_min_ms = cs->latency_count == 0 || ms < cs->latency_min_ms ? ms : cs->latency_min_ms;
+    cs->latency_max_ms = ms > cs->latency_max_ms ? ms : cs->latency_max_ms;
+    cs->latency_total_ms += ms;
+    cs->latency_count++;
+    ps->latency_min_ms = ps->latency_count == 0 || ms < ps->latency_min_ms ? ms : ps->latency_min_ms;
+    ps->latency_max_ms = ms > ps->latency_max_ms ? ms : ps->latency_max_ms;
+    ps->latency_total_ms += ms;
+    ps->latency_count++;
+    ps->sent++;
+    cs->last_cxid = done->xid;
+    cs->last_op = done->type;
+    cs->last_zxid = p->tree->last_zxid;
+}
+
+/* ---- the pipeline: what waits for what ------------------------------------------------------------------ */
+
+static void run_zab(struct peer *p, const struct zab_event *ev);
+
+static void submit(struct peer *p, const struct request *req)
+{
+    struct zab_event ev = { .type = ZAB_SUBMIT, .request = req };
+    run_zab(p, &ev);
+}
+
+/* A write or a sync of this client, which stands in its pending line. */
+static void submit_pending(struct peer *p, struct client *c, const struct pending *w,
+                           struct slice body)
+{
+    if (w->type == OP_SYNC) {
+        struct zab_event ev = { .type = ZAB_SYNC, .sync = { c->id, w->xid } };
+        run_zab(p, &ev);
+        return;
+    }
+    struct request req = {
+        .session_id = c->session_id,
+        .cxid = w->xid,
+        .type = w->type,
+        .body = body,
+        .ids = client_ids(c),
+        .time_ms = w->wall_ms,
+        .origin = c->id,
+    };
+    submit(p, &req);
+}
+
+static bool is_submitted_type(int32_t type)
+{
+    return type == OP_SYNC || type == OP_CREATE_SESSION || opcode_is_write(type);
+}
+
+static void answer_read(struct peer *p, struct client *c, const struct pending *r, struct slice body)
+{
+    read_request(p, c, r->xid, r->type, body);
+    count_latency(p, c, r);
+    mark_dirty(p, c);
+}
+
+/* Answers the held reads that have nothing left to wait for. */
+static void drain_reads(struct peer *p, struct client *c)
+{
+    struct pending *first;
+    while (c->state == CLIENT_READY && (first = client_first_pending(c)) != NULL &&
+           !first->submitted && !is_submitted_type(first->type)) {
+        answer_read(p, c, first, (struct slice){ first->body, first->body_len });
+        client_drop_pending(c, first);
+    }
+}
+
+static void submit_held(struct peer *p, struct client *c, struct pending *w)
+{
+    w->submitted = true;
+    submit_pending(p, c, w, (struct slice){ w->body, w->body_len });
+}
+
+/* The session is settled: everything that was held goes its way. */
+static void start_held(struct peer *p, struct client *c)
+{
+    struct pending *first;
+    /* While nothing is on the line a sync is answered, and gone, before submit_held returns. */
+    for (drain_reads(p, c); (first = client_first_pending(c)) && !first->submitted;
+         drain_reads(p, c)) {
+        submit_held(p, c, first);
+    }
+    list_for_each (it, &c->pending) {
+        struct pending *w = list_entry(it, struct pending, line);
+        if (!w->submitted && is_submitted_type(w->type)) {
+            submit_held(p, c, w);
+        }
+    }
+}
+
+static void start_settled(struct peer *p)
+{
+    struct list *it;
+    while ((it = list_pop_front(&p->settled)) != NULL) {
+        start_held(p, list_entry(it, struct client, settled));
+    }
+}
+
+/* One request of a settled or settling session. */
+static void on_request(struct peer *p, struct client *c, int32_t xid, int32_t type,
+                       struct slice body)
+{
+    bool ready = c->state == CLIENT_READY;
+    bool goes_to_zab = is_submitted_type(type);
+    bool submitted = ready && goes_to_zab;
+    if (ready && !goes_to_zab && !client_first_pending(c)) {
+        struct pending now = { .xid = xid, .type = type, .arrived_ms = p->now_ms };
+        answer_read(p, c, &now, body);
+        return;
+    }
+    /* A sync's path is needed for its answer: it keeps its body. */
+    struct pending *w = client_push_pending(c, xid, type, body, submitted && type != OP_SYNC);
+    w->submitted = submitted;
+    w->arrived_ms = p->now_ms;
+    w->wall_ms = p->wall_ms;
+    if (submitted) {
+        submit_pending(p, c, w, body);
+    }
+}
+
+/* ---- connect --------------------------------------------------------------------------------------------- */
+
+static int32_t negotiate_timeout(const struct peer *p, int32_t wanted_ms)
+{
+    int32_t min = p->config.min_session_timeout_ms;
+    int32_t max = p->config.max_session_timeout_ms;
+    return wanted_ms < min ? min : wanted_ms > max ? max : wanted_ms;
+}
+
+static void open_session(struct peer *p, struct client *c)
+{
+    c->session_id = session_table_next_id(&p->sessions);
+    c->state = CLIENT_SETTLING;
+    struct buf body = BUF_EMPTY;
+    put_int(&body, c->timeout_ms);
+    struct pending *w = client_push_pending(c, 0, OP_CREATE_SESSION, SLICE_NULL, true);
+    w->arrived_ms = p->now_ms;
+    w->wall_ms = p->wall_ms;
+    submit_pending(p, c, w, (struct slice){ body.data, (int32_t)body.len });
+    buf_fini(&body);
+}
+
+/* A session that is unknown, closing or not proved is refused with id 0, never replaced by a new one
+ * (W4). */
+static void refuse_session(struct peer *p, struct client *c)
+{
+    reply_connect(c, 0, 0);
+    close_client(p, c);
+}
+
+static bool password_matches(const struct connect_request *r)
+{
+    uint8_t right[SESSION_PASSWD_BYTES];
+    session_password(r->session_id, right);
+    return slice_eq(r->passwd, (struct slice){ right, sizeof(right) });
+}
+
+static void resume_session(struct peer *p, struct client *c, const struct connect_request *r)
+{
+    struct session *s = session_find(&p->sessions, r->session_id);
+    /* A wrong password does not disturb the owner's connection; in Apache it does. */
+    if (!s || s->closing || !password_matches(r)) {
+        refuse_session(p, c);
+        return;
+    }
+    if (s->client) {
+        close_client(p, s->client);
+    }
+    s->client = c;
+    c->session = s;
+    c->session_id = s->id;
+    c->state = CLIENT_READY;
+    session_add(&p->sessions, s->id, c->timeout_ms, p->now_ms);
+    reply_connect(c, c->timeout_ms, s->id);
+    mark_dirty(p, c);
+}
+
+static void on_connect(struct peer *p, struct client *c, struct slice bytes)
+{
+    struct wire w;
+    struct connect_request r;
+    wire_init(&w, bytes.data, slice_size(bytes));
+    if (!connect_request_decode(&w, &r)) {
+        close_client(p, c);
+        return;
+    }
+    c->wants_read_only = wire_left(&w) > 0;
+    if (r.last_zxid_seen > p->tree->last_zxid) {
+        close_client(p, c); /* it has seen a future that we have not: let it try another server (W5) */
+        return;
+    }
+    c->timeout_ms = negotiate_timeout(p, r.timeout_ms);
+    if (r.session_id == 0) {
+        open_session(p, c);
+    } else {
+        resume_session(p, c, &r);
+    }
+}
+
+/* ---- delivery ---------------------------------------------------------------------------------------------- */
+
+static void deliver_watch_event(void *arg, struct watcher *watcher, enum watch_event_type type,
+                                struct slice path)
+{
+    struct peer *p = arg;
+    struct client *c = list_entry(watcher, struct client, watcher);
+    reply_event(c, type, path);
+    mark_dirty(p, c);
+}
+
+/* The tree's observer: events enter out before any reply that could show the new state (W7). */
+static void on_tree_changed(void *arg, enum watch_event_type type, struct slice path)
+{
+    struct peer *p = arg;
+    watch_trigger_path(&p->watches, type, path, deliver_watch_event, p);
+}
+
+/* The client of this txn, if it is still there and this is what it waits for. */
+static struct pending *find_waiting(struct peer *p, uint64_t origin, int32_t cxid,
+                                    struct client **out)
+{
+    struct client *c = origin ? find_client(p, origin) : NULL;
+    if (!c || c->state == CLIENT_CLOSING) {
+        return NULL;
+    }
+    struct pending *first = client_first_pending(c);
+    zk_assert(first != NULL);
+    zk_assert(first->submitted);
+    zk_assert(first->xid == cxid);
+    *out = c;
+    return first;
+}
+
+static void settle(struct peer *p, struct client *c)
+{
+    struct session *s = session_find(&p->sessions, c->session_id);
+    s->client = c;
+    c->session = s;
+    c->state = CLIENT_READY;
+    reply_connect(c, c->timeout_ms, c->session_id);
+    list_push_back(&p->settled, &c->settled);
+}
+
+/* The one that asked gets its answer and the held reads behind it theirs. */
+static void complete(struct peer *p, struct client *c, struct pending *done)
+{
+    count_latency(p, c, done);
+    client_drop_pending(c, done);
+    mark_dirty(p, c);
+    drain_reads(p, c);
+}
+
+static void answer_origin(struct peer *p, const struct proposal *prop)
+{
+    struct client *c;
+    struct pending *done = find_waiting(p, prop->origin, prop->cxid, &c);
+    if (!done) {
+        return;
+    }
+    if (done->type == OP_CREATE_SESSION) {
+        settle(p, c);
+    } else {
+        write_reply(p, c, done->xid, &p->result);
+    }
+    bool closed = done->type == OP_CLOSE_SESSION;
+    complete(p, c, done);
+    if (closed) {
+        close_client(p, c);
+    }
+}
+
+/* Before anyone hears "expired", the session's ephemerals are gone. */
+static void end_session(struct peer *p, int64_t session_id, uint64_t origin)
+{
+    struct session *s = session_find(&p->sessions, session_id);
+    if (!s) {
+        return;
+    }
+    struct client *c = s->client;
+    if (c && c->id != origin) {
+        close_client(p, c); /* without an answer */
+    } else if (c) {
+        c->session = NULL;
+        s->client = NULL;
+    }
+    session_remove(&p->sessions, s);
+}
+
+static void count_for_snapshot(struct peer *p)
+{
+    if (--p->txns_until_snapshot <= 0) {
+        int64_t half = p->config.snap_count / 2 + 1;
+        p->txns_until_snapshot = half + (int64_t)prng_below(&p->rng, (uint64_t)half);
+        p->actions.snapshot_due = true;
+    }
+}
+
+/* Applies one committed txn. Both halves of session changes happen here, so that memory and last_zxid
+ * move together (L7, L10). */
+static void deliver(struct peer *p, const struct proposal *prop)
+{
+    struct txn txn;
+    bool decoded = txn_decode(prop->entry.data, prop->entry.len, &txn);
+    zk_assert(decoded);
+    if (txn.hdr.type == OP_CREATE_SESSION) {
+        session_add(&p->sessions, txn.hdr.session_id, txn.body.create_session.timeout_ms, p->now_ms);
+    }
+    data_tree_apply(p->tree, &txn, &p->result);
+    if (txn.hdr.type == OP_CLOSE_SESSION) {
+        end_session(p, txn.hdr.session_id, prop->origin);
+    }
+    if (txn.has_digest && (uint64_t)txn.digest.digest != p->tree->digest) {
+        p->stats.digest_mismatches++;
+    }
+    answer_origin(p, prop);
+    count_for_snapshot(p);
+}
+
+static void deliver_sync(struct peer *p, const struct proposal *prop)
+{
+    struct client *c;
+    struct pending *done = find_waiting(p, prop->origin, prop->cxid, &c);
+    if (done) {
+        read_request(p, c, done->xid, OP_SYNC, (struct slice){ done->body, done->body_len });
+        complete(p, c, done);
+    }
+}
+
+static void append_to_log(struct peer *p, const struct proposal *prop)
+{
+    struct log_entry_head head = { prop->zxid, (int64_t)prop->entry.len };
+    buf_append(&p->actions.log_batch, &head, sizeof(head));
+    buf_append(&p->actions.log_batch, prop->entry.data, prop->entry.len);
+}
+
+static void run_zab(struct peer *p, const struct zab_event *ev)
+{
+    zab_step(&p->zab, ev);
+    for (int32_t i = 0; i < p->zab.action_count; i++) {
+        const struct zab_action *a = &p->zab.actions[i];
+        switch (a->type) {
+        case ZAB_LOG_APPEND:
+            append_to_log(p, a->proposal);
+            break;
+        case ZAB_DELIVER:
+            deliver(p, a->proposal);
+            break;
+        case ZAB_DELIVER_SYNC:
+            deliver_sync(p, a->proposal);
+            break;
+        }
+    }
+}
+
+/* ---- events ------------------------------------------------------------------------------------------------- */
+
+static void on_frame(struct peer *p, struct client *c, struct slice bytes)
+{
+    c->stats.received++;
+    p->stats.received++;
+    if (c->state == CLIENT_NEW) {
+        on_connect(p, c, bytes);
+        return;
+    }
+    if (c->state == CLIENT_CLOSING) {
+        return;
+    }
+    struct wire w;
+    struct request_header h;
+    wire_init(&w, bytes.data, slice_size(bytes));
+    if (!request_header_decode(&w, &h)) {
+        close_client(p, c);
+        return;
+    }
+    if (c->session) {
+        session_touch(&p->sessions, c->session, p->now_ms);
+    }
+    if (h.type == OP_PING) {
+        /* At once, not behind a write that waits for a slow disk: it only says that we are alive. */
+        reply_header_only(c, XID_PING, p->tree->last_zxid, ZK_OK);
+        c->stats.last_op = OP_PING;
+        p->stats.sent++;
+        mark_dirty(p, c);
+        return;
+    }
+    /* Only the server itself asks for sessions; from a client it is an opcode like any unknown one. */
+    int32_t type = h.type == OP_CREATE_SESSION ? OP_NONE : h.type;
+    on_request(p, c, h.xid, type, (struct slice){ w.at, (int32_t)wire_left(&w) });
+}
+
+static void on_auth(struct peer *p, struct client *c, int32_t xid, bool ok, struct vec ids)
+{
+    c->stats.received++;
+    p->stats.received++;
+    p->stats.sent++;
+    if (!ok) {
+        reply_header_only(c, xid, 0, ZK_AUTH_FAILED);
+        close_client(p, c);
+        return;
+    }
+    struct wire w;
+    wire_init_vec(&w, ids);
+    for (int32_t i = 0; i < ids.count; i++) {
+        struct id id;
+        id_decode(&w, &id);
+        client_add_id(c, id.scheme, id.id);
+    }
+    if (c->session) {
+        session_touch(&p->sessions, c->session, p->now_ms);
+    }
+    reply_header_only(c, xid, 0, ZK_OK);
+    mark_dirty(p, c);
+}
+
+static void expire_sessions(struct peer *p)
+{
+    struct session *s;
+    while ((s = session_next_expired(&p->sessions, p->now_ms)) != NULL) {
+        p->stats.expired_sessions++;
+        struct request req = {
+            .session_id = s->id,
+            .type = OP_CLOSE_SESSION,
+            .body = SLICE_EMPTY,
+            .ids = VEC_NULL,
+            .time_ms = p->wall_ms,
+        };
+        submit(p, &req);
+    }
+}
+
+void peer_step(struct peer *p, const struct peer_event *event)
+{
+    p->now_ms = event->now_ms;
+    p->wall_ms = event->wall_ms;
+    struct zab_event synced = { .type = ZAB_LOG_SYNCED };
+    switch (event->type) {
+    case PEER_CLIENT_FRAME:
+        on_frame(p, event->frame.client, event->frame.bytes);
+        break;
+    case PEER_CLIENT_AUTH:
+        on_auth(p, event->auth.client, event->auth.xid, event->auth.ok, event->auth.ids);
+        break;
+    case PEER_CLIENT_CLOSED:
+        on_client_closed(p, event->client);
+        break;
+    case PEER_LOG_SYNCED:
+        synced.zxid = event->zxid;
+        run_zab(p, &synced);
+        break;
+    case PEER_TICK:
+        expire_sessions(p);
+        break;
+    }
+    start_settled(p);
+}
+
+/* ---- life ----------------------------------------------------------------------------------------------------- */
+
+struct peer *peer_new(const struct peer_config *config, struct data_tree *tree, int64_t now_ms)
+{
+    struct peer *p = xcalloc(1, sizeof(*p));
+    p->config = *config;
+    p->tree = tree;
+    p->now_ms = now_ms;
+    prng_init(&p->rng, config->seed);
+    htable_init(&p->clients);
+    list_init(&p->settled);
+    list_init(&p->actions.dirty);
+    watch_table_init(&p->watches, config->seed);
+    session_table_init(&p->sessions, config->sid, config->start_ms, config->tick_time_ms, now_ms,
+                       config->seed);
+    p->txns_until_snapshot = 1;
+    count_for_snapshot(p);
+    p->actions.snapshot_due = false;
+    return p;
+}
+
+void peer_restore_session(struct peer *p, int64_t session_id, int32_t timeout_ms, int64_t now_ms)
+{
+    session_add(&p->sessions, session_id, timeout_ms, now_ms);
+}
+
+static bool is_known_session(void *arg, int64_t session_id)
+{
+    const struct peer *p = arg;
+    return session_find(&p->sessions, session_id) != NULL;
+}
+
+int64_t peer_start(struct peer *p)
+{
+    int64_t killed = data_tree_kill_orphans(p->tree, is_known_session, p);
+    /* What every peer can read: twice jute.maxbuffer, as for logs and quorum packets. */
+    struct zab_config config = {
+        .prep = { p->config.skip_acl, p->config.with_digest, 2 * (size_t)p->config.jute_maxbuffer },
+        .sid = p->config.sid,
+    };
+    zab_init(&p->zab, &config, p->tree, &p->sessions);
+    p->tree->observer = (struct tree_observer){ on_tree_changed, p };
+    return killed;
+}
+
+void peer_free(struct peer *p)
+{
+    zk_assert(p->clients.count == 0);
+    p->tree->observer = (struct tree_observer){ NULL, NULL };
+    zab_fini(&p->zab);
+    session_table_fini(&p->sessions);
+    watch_table_fini(&p->watches);
+    htable_fini(&p->clients);
+    apply_result_fini(&p->result);
+    buf_fini(&p->actions.log_batch);
+    free(p);
+}
+
+void peer_encode_sessions(const struct peer *p, struct buf *out)
+{
+    session_table_encode(&p->sessions, out);
+}

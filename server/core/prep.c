@@ -1,0 +1,580 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/core/prep.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/assert.h"
+#include "server/jute/txn.h"
+#include "server/tree/ephemerals.h"
+#include "server/tree/path.h"
+
+/* One request on its way through; what all its ops share. */
+struct prep_ctx {
+    struct prep *p;
+    const struct request *req;
+    int64_t zxid;
+};
+
+void prep_init(struct prep *p, const struct prep_config *config, const struct data_tree *tree,
+               struct session_table *sessions)
+{
+    memset(p, 0, sizeof(*p));
+    p->tree = tree;
+    p->sessions = sessions;
+    p->digest = tree->digest;
+    p->skip_acl = config->skip_acl;
+    p->with_digest = config->with_digest;
+    p->entry_bytes_max = config->entry_bytes_max;
+    overlay_init(&p->overlay, tree->hash_seed);
+}
+
+void prep_fini(struct prep *p)
+{
+    overlay_fini(&p->overlay);
+    buf_fini(&p->acl_scratch);
+    buf_fini(&p->path_scratch);
+    buf_fini(&p->multi_scratch);
+    buf_fini(&p->body_scratch);
+}
+
+void prep_applied(struct prep *p, int64_t zxid)
+{
+    overlay_applied(&p->overlay, zxid);
+}
+
+/* ---- the pending tree -------------------------------------------------------------------------------- */
+
+static void get_node(struct prep_ctx *c, struct slice path, struct node_view *out)
+{
+    overlay_get(&c->p->overlay, c->p->tree, path, out);
+}
+
+/* Replaces before by after at path and moves the digest along. */
+static void put_node(struct prep_ctx *c, struct slice path, const struct node_view *before,
+                     const struct node_view *after)
+{
+    if (!path_is_below(path, "/zookeeper")) {
+        if (before->exists) {
+            c->p->digest -= znode_digest(before->body_crc, &before->stat);
+        }
+        if (after->exists) {
+            c->p->digest += znode_digest(after->body_crc, &after->stat);
+        }
+    }
+    overlay_put(&c->p->overlay, c->zxid, path, after);
+}
+
+static bool may(const struct prep_ctx *c, const struct node_view *n, int32_t perm)
+{
+    return c->p->skip_acl || acl_permits(n->acl, perm, c->req->ids);
+}
+
+static bool has_nul(struct slice s)
+{
+    return s.len > 0 && memchr(s.data, '\0', (size_t)s.len) != NULL;
+}
+
+/* ---- create -------------------------------------------------------------------------------------------- */
+
+/* "%010d" of the parent's counter behind the requested path. */
+static struct slice append_sequence(struct prep_ctx *c, struct slice path, int32_t counter)
+{
+    struct buf *b = &c->p->path_scratch;
+    buf_reset(b);
+    buf_append(b, path.data, slice_size(path));
+    buf_printf(b, "%010" PRId32, counter);
+    return (struct slice){ b->data, (int32_t)b->len };
+}
+
+/* Flags of create and create2. Container is stored as plain persistent: the kind follows the opcode. */
+static enum zk_err check_create_flags(const struct prep_ctx *c, int32_t flags)
+{
+    if (flags == CREATE_TTL || flags == CREATE_TTL_SEQUENTIAL) {
+        return c->p->tree->extended_types ? ZK_BAD_ARGUMENTS : ZK_UNIMPLEMENTED;
+    }
+    return flags >= CREATE_PERSISTENT && flags <= CREATE_CONTAINER ? ZK_OK : ZK_BAD_ARGUMENTS;
+}
+
+static void put_created(struct prep_ctx *c, struct slice parent_path,
+                        const struct node_view *parent, const struct create_txn *txn)
+{
+    struct node_view old_parent = *parent;
+    struct node_view new_parent = *parent;
+    new_parent.stat.cversion = txn->parent_cversion;
+    new_parent.stat.pzxid = c->zxid;
+    new_parent.num_children++;
+    put_node(c, parent_path, &old_parent, &new_parent);
+    struct node_view nothing = { .exists = false };
+    struct node_view node = {
+        .exists = true,
+        .stat = {
+            .czxid = c->zxid,
+            .mzxid = c->zxid,
+            .pzxid = c->zxid,
+            .ctime_ms = c->req->time_ms,
+            .mtime_ms = c->req->time_ms,
+            .ephemeral_owner = txn->ephemeral ? c->req->session_id : 0,
+        },
+        .body_crc = znode_body_crc(txn->path, txn->data),
+        .acl = txn->acl,
+    };
+    put_node(c, txn->path, &nothing, &node);
+}
+
+/* The ACL of the request in stored form, in scratch memory that lives until the next call. */
+static enum zk_err fix_up_acl(struct prep_ctx *c, struct vec acl, struct vec *out)
+{
+    struct buf *b = &c->p->acl_scratch;
+    buf_reset(b);
+    enum zk_err err = acl_fix_up(acl, c->req->ids, b);
+    if (err == ZK_OK) {
+        struct wire w;
+        wire_init(&w, b->data, b->len);
+        int32_t count = wire_int(&w);
+        *out = (struct vec){ count, { w.at, (int32_t)wire_left(&w) } };
+    }
+    return err;
+}
+
+static enum zk_err prep_create(struct prep_ctx *c, struct wire *w, union txn_body *out)
+{
+    struct create_request r;
+    if (!create_request_decode(w, &r)) {
+        return ZK_MARSHALLING_ERROR;
+    }
+    enum zk_err err = check_create_flags(c, r.flags);
+    if (err != ZK_OK) {
+        return err;
+    }
+    struct slice parent_path;
+    struct slice name;
+    if (slice_is_null(r.path)) {
+        return ZK_MARSHALLING_ERROR;
+    }
+    if (has_nul(r.path) || !path_split(r.path, &parent_path, &name)) {
+        return ZK_BAD_ARGUMENTS;
+    }
+    struct create_txn txn = { .data = r.data };
+    err = fix_up_acl(c, r.acl, &txn.acl);
+    if (err != ZK_OK) {
+        return err;
+    }
+    struct node_view parent;
+    get_node(c, parent_path, &parent);
+    if (!parent.exists) {
+        return ZK_NO_NODE;
+    }
+    if (!may(c, &parent, PERM_CREATE)) {
+        return ZK_NO_AUTH;
+    }
+    bool sequential = r.flags == CREATE_SEQUENTIAL || r.flags == CREATE_EPHEMERAL_SEQUENTIAL;
+    txn.path = sequential ? append_sequence(c, r.path, parent.stat.cversion) : r.path;
+    if (!path_is_valid(txn.path)) {
+        return ZK_BAD_ARGUMENTS;
+    }
+    struct node_view node;
+    get_node(c, txn.path, &node);
+    if (node.exists) {
+        return ZK_NODE_EXISTS;
+    }
+    if (znode_kind(parent.stat.ephemeral_owner, c->p->tree->extended_types) == ZNODE_EPHEMERAL) {
+        return ZK_NO_CHILDREN_FOR_EPHEMERALS;
+    }
+    txn.ephemeral = r.flags == CREATE_EPHEMERAL || r.flags == CREATE_EPHEMERAL_SEQUENTIAL;
+    txn.parent_cversion = (int32_t)((uint32_t)parent.stat.cversion + 1);
+    put_created(c, parent_path, &parent, &txn);
+    out->create = txn;
+    return ZK_OK;
+}
+
+/* ---- delete, setData, setACL, check ---------------------------------------------------------------------- */
+
+/* Takes the node out of the pending tree; its parent must exist. */
+static void put_deleted(struct prep_ctx *c, struct slice path, const struct node_view *node)
+{
+    struct slice parent_path;
+    struct slice name;
+    bool has_parent = path_split(path, &parent_path, &name);
+    zk_assert(has_parent);
+    struct node_view parent;
+    get_node(c, parent_path, &parent);
+    zk_assert(parent.exists);
+    struct node_view nothing = { .exists = false };
+    put_node(c, path, node, &nothing);
+    struct node_view new_parent = parent;
+    if (c->zxid > new_parent.stat.pzxid) {
+        new_parent.stat.pzxid = c->zxid;
+    }
+    new_parent.num_children--;
+    put_node(c, parent_path, &parent, &new_parent);
+}
+
+static bool is_system_node(struct slice path)
+{
+    return slice_eq_str(path, "/") || slice_eq_str(path, "/zookeeper") ||
+           slice_eq_str(path, "/zookeeper/quota") || slice_eq_str(path, "/zookeeper/config");
+}
+
+static enum zk_err prep_delete(struct prep_ctx *c, struct wire *w, union txn_body *out)
+{
+    struct delete_request r;
+    if (!delete_request_decode(w, &r) || slice_is_null(r.path)) {
+        return ZK_MARSHALLING_ERROR;
+    }
+    struct slice parent_path;
+    struct slice name;
+    if (has_nul(r.path) || is_system_node(r.path) || !path_split(r.path, &parent_path, &name)) {
+        return ZK_BAD_ARGUMENTS;
+    }
+    struct node_view parent;
+    struct node_view node;
+    get_node(c, parent_path, &parent);
+    if (!parent.exists) {
+        return ZK_NO_NODE;
+    }
+    if (!may(c, &parent, PERM_DELETE)) {
+        return ZK_NO_AUTH;
+    }
+    get_node(c, r.path, &node);
+    if (!node.exists) {
+        return ZK_NO_NODE;
+    }
+    if (r.version != -1 && r.version != node.stat.version) {
+        return ZK_BAD_VERSION;
+    }
+    if (node.num_children > 0) {
+        return ZK_NOT_EMPTY;
+    }
+    put_deleted(c, r.path, &node);
+    out->delete.path = r.path;
+    return ZK_OK;
+}
+
+/* The node at path, if the path is valid, it exists and the caller has perm on it. */
+static enum zk_err get_permitted(struct prep_ctx *c, struct slice path, int32_t perm,
+                                 struct node_view *node)
+{
+    if (!path_is_valid(path)) {
+        return ZK_BAD_ARGUMENTS;
+    }
+    get_node(c, path, node);
+    if (!node->exists) {
+        return ZK_NO_NODE;
+    }
+    return may(c, node, perm) ? ZK_OK : ZK_NO_AUTH;
+}
+
+static enum zk_err check_version(int32_t wanted, int32_t current, int32_t *next)
+{
+    if (wanted != -1 && wanted != current) {
+        return ZK_BAD_VERSION;
+    }
+    *next = (int32_t)((uint32_t)current + 1); /* wraps as Java's int does */
+    return ZK_OK;
+}
+
+static enum zk_err prep_set_data(struct prep_ctx *c, struct wire *w, union txn_body *out)
+{
+    struct set_data_request r;
+    if (!set_data_request_decode(w, &r) || slice_is_null(r.path)) {
+        return ZK_MARSHALLING_ERROR;
+    }
+    struct node_view node;
+    struct set_data_txn txn = { .path = r.path, .data = r.data };
+    enum zk_err err = get_permitted(c, r.path, PERM_WRITE, &node);
+    if (err == ZK_OK) {
+        err = check_version(r.version, node.stat.version, &txn.version);
+    }
+    if (err != ZK_OK) {
+        return err;
+    }
+    struct node_view after = node;
+    after.stat.version = txn.version;
+    after.stat.mzxid = c->zxid;
+    after.stat.mtime_ms = c->req->time_ms;
+    after.body_crc = znode_body_crc(path_normal(r.path), r.data);
+    put_node(c, r.path, &node, &after);
+    out->set_data = txn;
+    return ZK_OK;
+}
+
+static enum zk_err prep_set_acl(struct prep_ctx *c, struct wire *w, union txn_body *out)
+{
+    struct set_acl_request r;
+    if (!set_acl_request_decode(w, &r) || slice_is_null(r.path)) {
+        return ZK_MARSHALLING_ERROR;
+    }
+    if (!path_is_valid(r.path)) {
+        return ZK_BAD_ARGUMENTS;
+    }
+    struct node_view node;
+    struct set_acl_txn txn = { .path = r.path };
+    enum zk_err err = fix_up_acl(c, r.acl, &txn.acl);
+    if (err == ZK_OK) {
+        err = get_permitted(c, r.path, PERM_ADMIN, &node);
+    }
+    if (err == ZK_OK) {
+        err = check_version(r.version, node.stat.aversion, &txn.version);
+    }
+    if (err != ZK_OK) {
+        return err;
+    }
+    struct node_view after = node;
+    after.stat.aversion = txn.version;
+    after.acl = txn.acl;
+    put_node(c, r.path, &node, &after);
+    out->set_acl = txn;
+    return ZK_OK;
+}
+
+static enum zk_err prep_check(struct prep_ctx *c, struct wire *w, union txn_body *out)
+{
+    struct check_request r;
+    if (!check_request_decode(w, &r) || slice_is_null(r.path)) {
+        return ZK_MARSHALLING_ERROR;
+    }
+    struct node_view node;
+    struct check_txn txn = { .path = r.path };
+    enum zk_err err = get_permitted(c, r.path, PERM_READ, &node);
+    if (err == ZK_OK) {
+        err = check_version(r.version, node.stat.version, &txn.version);
+    }
+    if (err == ZK_OK) {
+        out->check = txn;
+    }
+    return err;
+}
+
+/* ---- sessions -------------------------------------------------------------------------------------------- */
+
+static void close_ephemeral(struct prep_ctx *c, struct slice path, struct buf *paths, int32_t *count)
+{
+    struct node_view node;
+    get_node(c, path, &node);
+    if (node.exists && node.stat.ephemeral_owner == c->req->session_id) {
+        put_deleted(c, path, &node);
+        put_slice(paths, path);
+        (*count)++;
+    }
+}
+
+/* The ephemerals as they will be when this txn is applied: those of the tree, less the pending deletes,
+ * plus the pending creates (W1). */
+static enum zk_err prep_close_session(struct prep_ctx *c, union txn_body *out)
+{
+    struct buf *paths = &c->p->multi_scratch;
+    int32_t count = 0;
+    buf_reset(paths);
+    struct ephemeral_owner *owner = ephemerals_find(c->p->tree, c->req->session_id);
+    if (owner) {
+        struct buf path = BUF_EMPTY;
+        list_for_each (it, &owner->nodes) {
+            buf_reset(&path);
+            znode_append_path(list_entry(it, struct znode, by_owner), &path);
+            close_ephemeral(c, (struct slice){ path.data, (int32_t)path.len }, paths, &count);
+        }
+        buf_fini(&path);
+    }
+    for (struct list *it = c->p->overlay.fifo.next; it != &c->p->overlay.fifo; it = it->next) {
+        struct change *change = list_entry(it, struct change, fifo);
+        if (change->zxid == c->zxid) {
+            break; /* our own deletes follow */
+        }
+        if (!change->newer && change->view.exists) {
+            close_ephemeral(c, (struct slice){ change->path, change->path_len }, paths, &count);
+        }
+    }
+    struct session *s = session_find(c->p->sessions, c->req->session_id);
+    if (s) {
+        s->closing = true;
+    }
+    out->close_session.paths = (struct vec){ count, { paths->data, (int32_t)paths->len } };
+    return ZK_OK;
+}
+
+static enum zk_err prep_create_session(struct wire *w, union txn_body *out)
+{
+    return create_session_txn_decode(w, &out->create_session) ? ZK_OK : ZK_MARSHALLING_ERROR;
+}
+
+/* Only a session that is known and not being closed may write. */
+static enum zk_err check_session(const struct prep_ctx *c)
+{
+    const struct session *s = session_find(c->p->sessions, c->req->session_id);
+    return s && !s->closing ? ZK_OK : ZK_SESSION_EXPIRED;
+}
+
+/* ---- one op, multi, request -------------------------------------------------------------------------------- */
+
+/* The op's record is read from w; the txn type is the opcode. */
+static enum zk_err prep_op(struct prep_ctx *c, int32_t type, struct wire *w, union txn_body *out)
+{
+    switch (type) {
+    case OP_CREATE:
+    case OP_CREATE2:
+        return prep_create(c, w, out);
+    case OP_DELETE:
+        return prep_delete(c, w, out);
+    case OP_SET_DATA:
+        return prep_set_data(c, w, out);
+    case OP_CHECK:
+        return prep_check(c, w, out);
+    default:
+        return ZK_MARSHALLING_ERROR;
+    }
+}
+
+static void put_sub_txn(struct buf *out, int32_t type, const struct buf *record)
+{
+    struct sub_txn sub = { type, { record->data, (int32_t)record->len } };
+    sub_txn_encode(out, &sub);
+}
+
+static void put_sub_error(struct buf *out, enum zk_err err)
+{
+    struct buf record = BUF_EMPTY;
+    put_int(&record, err);
+    put_sub_txn(out, OP_ERROR, &record);
+    buf_fini(&record);
+}
+
+/* Reads one op of a multi and steps over its record without preparing it. */
+static bool skip_op(int32_t type, struct wire *w)
+{
+    struct create_request create;
+    struct delete_request delete;
+    struct set_data_request set_data;
+    struct check_request check;
+    switch (type) {
+    case OP_CREATE:
+    case OP_CREATE2:
+        return create_request_decode(w, &create);
+    case OP_DELETE:
+        return delete_request_decode(w, &delete);
+    case OP_SET_DATA:
+        return set_data_request_decode(w, &set_data);
+    case OP_CHECK:
+        return check_request_decode(w, &check);
+    default:
+        return false;
+    }
+}
+
+/* Is the whole body a list of known write ops? An unknown or broken one fails the request as such. */
+static bool multi_is_well_formed(struct slice body)
+{
+    struct wire w;
+    wire_init(&w, body.data, slice_size(body));
+    for (;;) {
+        struct multi_header h;
+        if (!multi_header_decode(&w, &h)) {
+            return false;
+        }
+        if (h.done) {
+            return true;
+        }
+        if (!skip_op(h.type, &w)) {
+            return false;
+        }
+    }
+}
+
+/* All ops or none. Ops before the failing one keep their records, the failing one carries its code and
+ * the rest say RuntimeInconsistency (client-protocol 10); the appliers then do nothing at all. */
+static enum zk_err prep_multi(struct prep_ctx *c, union txn_body *out)
+{
+    if (!multi_is_well_formed(c->req->body)) {
+        return ZK_MARSHALLING_ERROR;
+    }
+    struct buf *subs = &c->p->multi_scratch;
+    struct buf *record = &c->p->body_scratch;
+    uint64_t digest = c->p->digest;
+    enum zk_err failed = ZK_OK;
+    int32_t count = 0;
+    struct wire w;
+    struct multi_header h;
+    buf_reset(subs);
+    wire_init(&w, c->req->body.data, slice_size(c->req->body));
+    for (multi_header_decode(&w, &h); !h.done; multi_header_decode(&w, &h), count++) {
+        union txn_body body;
+        if (failed != ZK_OK) {
+            skip_op(h.type, &w);
+            put_sub_error(subs, ZK_RUNTIME_INCONSISTENCY);
+            continue;
+        }
+        failed = prep_op(c, h.type, &w, &body);
+        if (failed != ZK_OK) {
+            put_sub_error(subs, failed);
+            continue;
+        }
+        buf_reset(record);
+        txn_body_encode(record, h.type, &body);
+        put_sub_txn(subs, h.type, record);
+    }
+    if (failed != ZK_OK) {
+        overlay_rollback(&c->p->overlay, c->zxid);
+        c->p->digest = digest;
+    }
+    out->multi.txns = (struct vec){ count, { subs->data, (int32_t)subs->len } };
+    return ZK_OK;
+}
+
+static enum zk_err prep_any(struct prep_ctx *c, union txn_body *out)
+{
+    struct wire w;
+    wire_init(&w, c->req->body.data, slice_size(c->req->body));
+    if (c->req->type == OP_CREATE_SESSION) {
+        return prep_create_session(&w, out);
+    }
+    if (c->req->type == OP_CLOSE_SESSION) {
+        return prep_close_session(c, out);
+    }
+    enum zk_err err = check_session(c);
+    if (err != ZK_OK) {
+        return err;
+    }
+    switch (c->req->type) {
+    case OP_MULTI:
+        return prep_multi(c, out);
+    case OP_SET_ACL:
+        return prep_set_acl(c, &w, out);
+    case OP_CREATE:
+    case OP_CREATE2:
+    case OP_DELETE:
+    case OP_SET_DATA:
+        return prep_op(c, c->req->type, &w, out);
+    default:
+        return ZK_UNIMPLEMENTED;
+    }
+}
+
+void prep_request(struct prep *p, const struct request *req, int64_t zxid, struct buf *entry)
+{
+    struct prep_ctx c = { p, req, zxid };
+    uint64_t digest = p->digest;
+    size_t start = entry->len;
+    struct txn txn = {
+        .hdr = { req->session_id, req->cxid, zxid, req->time_ms, req->type },
+        .has_digest = p->with_digest,
+    };
+    enum zk_err err = prep_any(&c, &txn.body);
+    txn.digest = (struct txn_digest){ TXN_DIGEST_VERSION, (int64_t)p->digest };
+    if (err == ZK_OK) {
+        txn_encode(entry, &txn);
+        if (entry->len - start <= p->entry_bytes_max) {
+            return;
+        }
+        /* A txn grows by its header and by expanded ACLs; one that a peer would refuse to read is
+         * refused here (L11). */
+        entry->len = start;
+        overlay_rollback(&p->overlay, zxid);
+        p->digest = digest;
+        err = ZK_MARSHALLING_ERROR;
+    }
+    txn.hdr.type = OP_ERROR;
+    txn.body.error.err = err;
+    txn.has_digest = false;
+    txn_encode(entry, &txn);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SERVER_CORE_READS_H
+#define SERVER_CORE_READS_H
+
+/*
+ * Requests that change nothing: each reads the tree, registers its watch in the same moment (W7) and
+ * appends its reply to the client's out. Also the replies of writes, which show what a txn did.
+ * Thread: the core's. Pure.
+ */
+#include "server/core/peer.h"
+
+/* Does the opcode go through the log? */
+bool opcode_is_write(int32_t type);
+
+/* Answers a read, sync included once it is its turn; an opcode that is none gets Unimplemented. */
+void read_request(struct peer *p, struct client *c, int32_t xid, int32_t type, struct slice body);
+
+/* Answers a write from what applying its txn gave. */
+void write_reply(struct peer *p, struct client *c, int32_t xid, const struct apply_result *r);
+
+#endif

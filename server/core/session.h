@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SERVER_CORE_SESSION_H
+#define SERVER_CORE_SESSION_H
+
+/*
+ * Sessions and their expiry (client-protocol 12). A session outlives its connections. Expiry times are
+ * rounded up to ticks, and all sessions of a tick expire together:
+ *
+ *      ring[expiry_tick % SESSION_RING] -> session, session, ...
+ *
+ * so a touch is O(1) and a tick looks at one bucket. Thread: the core's. Pure.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/htable.h"
+#include "common/list.h"
+
+struct client;
+
+enum { SESSION_PASSWD_BYTES = 16, SESSION_RING = 4096 };
+
+struct session {
+    struct hlink by_id;
+    struct list bucket;  /* in the ring; alone once it has expired */
+    int64_t id;
+    int32_t timeout_ms;
+    int64_t expiry_tick; /* the tick at whose end it dies without another touch */
+    bool closing;        /* a closeSession was prepared: later writes of it fail (W1) */
+    struct client *client; /* the local connection that holds it, or NULL; not owned */
+};
+
+struct session_table {
+    struct htable by_id;
+    struct list ring[SESSION_RING];
+    int32_t tick_ms;
+    int64_t swept_tick; /* buckets up to here have been looked at */
+    int64_t next_id;
+    uint64_t hash_seed;
+};
+
+/* start_ms: a clock in ms whose low 40 bits make the ids of this server's life unique; sid: the server's
+ * id, 1 when standalone. now_ms is monotonic. */
+void session_table_init(struct session_table *t, int64_t sid, int64_t start_ms, int32_t tick_ms,
+                        int64_t now_ms, uint64_t hash_seed);
+void session_table_fini(struct session_table *t);
+
+static inline int64_t session_count(const struct session_table *t)
+{
+    return (int64_t)t->by_id.count;
+}
+
+/* An id that no session of this ensemble has had. */
+int64_t session_table_next_id(struct session_table *t);
+struct session *session_find(const struct session_table *t, int64_t id);
+/* Starts tracking, or gives a known session this time-out; either way it has a full one from now. */
+struct session *session_add(struct session_table *t, int64_t id, int32_t timeout_ms, int64_t now_ms);
+void session_remove(struct session_table *t, struct session *s);
+void session_touch(struct session_table *t, struct session *s, int64_t now_ms);
+/* One session whose time is over, taken out of the ring; NULL when there is none left. It stays in the
+ * table until its closeSession is applied. */
+struct session *session_next_expired(struct session_table *t, int64_t now_ms);
+
+/* The snapshot's session part: count, then id and time-out each. */
+void session_table_encode(const struct session_table *t, struct buf *out);
+
+/* The password of a session id, the same on every server (W4): 16 bytes of java.util.Random seeded with
+ * the id XOR 0xB3415C00. */
+void session_password(int64_t id, uint8_t out[SESSION_PASSWD_BYTES]);
+
+#endif

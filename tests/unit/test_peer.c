@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The core through its one door: events in, bytes and log entries out. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/core/peer.h"
+#include "server/jute/txn.h"
+
+struct world {
+    struct data_tree *tree;
+    struct peer *peer;
+    int64_t now_ms;
+    struct buf frame; /* the request being built */
+};
+
+static void world_init(struct world *w)
+{
+    struct data_tree_config tree_config = { .hash_seed = 5, .extended_types = true };
+    struct peer_config config = {
+        .sid = 1, .start_ms = 1000, .seed = 5, .tick_time_ms = 2000, .min_session_timeout_ms = 4000,
+        .max_session_timeout_ms = 40000, .snap_count = 100000, .jute_maxbuffer = 0xfffff,
+        .with_digest = true,
+    };
+    memset(w, 0, sizeof(*w));
+    w->now_ms = 10000;
+    w->tree = data_tree_new(&tree_config);
+    w->peer = peer_new(&config, w->tree, w->now_ms);
+    assert_int_equal(peer_start(w->peer), 0);
+}
+
+static void step(struct world *w, struct peer_event ev)
+{
+    ev.now_ms = w->now_ms;
+    ev.wall_ms = 1700000000000 + w->now_ms;
+    peer_step(w->peer, &ev);
+}
+
+/* The log thread has written everything. */
+static void sync_log(struct world *w)
+{
+    struct peer_event ev = { .type = PEER_LOG_SYNCED };
+    ev.zxid = w->peer->zab.leader.last_proposed_zxid;
+    buf_reset(&w->peer->actions.log_batch);
+    step(w, ev);
+}
+
+static void tick(struct world *w, int64_t ms)
+{
+    w->now_ms += ms;
+    step(w, (struct peer_event){ .type = PEER_TICK });
+}
+
+static void close_conn(struct world *w, struct client *c)
+{
+    step(w, (struct peer_event){ .type = PEER_CLIENT_CLOSED, .client = c });
+}
+
+static void world_fini(struct world *w)
+{
+    peer_free(w->peer);
+    data_tree_free(w->tree);
+    buf_fini(&w->frame);
+}
+
+static void send_frame(struct world *w, struct client *c)
+{
+    struct peer_event ev = { .type = PEER_CLIENT_FRAME };
+    ev.frame.client = c;
+    ev.frame.bytes = (struct slice){ w->frame.data, (int32_t)w->frame.len };
+    step(w, ev);
+}
+
+static void send_connect(struct world *w, struct client *c, int64_t session_id, struct slice passwd,
+                         int64_t last_zxid)
+{
+    struct connect_request r = { 0, last_zxid, 10000, session_id, passwd };
+    buf_reset(&w->frame);
+    connect_request_encode(&w->frame, &r);
+    put_bool(&w->frame, false);
+    send_frame(w, c);
+}
+
+static void begin(struct world *w, int32_t xid, int32_t type)
+{
+    struct request_header h = { xid, type };
+    buf_reset(&w->frame);
+    request_header_encode(&w->frame, &h);
+}
+
+static void send_create(struct world *w, struct client *c, int32_t xid, const char *path, int flags)
+{
+    struct create_request r = { slice_of_str(path), slice_of_str("data"), acl_open(), flags };
+    begin(w, xid, OP_CREATE);
+    create_request_encode(&w->frame, &r);
+    send_frame(w, c);
+}
+
+static void send_set(struct world *w, struct client *c, int32_t xid, const char *path, const char *v)
+{
+    struct set_data_request r = { slice_of_str(path), slice_of_str(v), -1 };
+    begin(w, xid, OP_SET_DATA);
+    set_data_request_encode(&w->frame, &r);
+    send_frame(w, c);
+}
+
+static void send_read(struct world *w, struct client *c, int32_t xid, int32_t type, const char *path,
+                      bool watch)
+{
+    struct watched_read r = { slice_of_str(path), watch };
+    begin(w, xid, type);
+    watched_read_encode(&w->frame, &r);
+    send_frame(w, c);
+}
+
+/* Takes the next frame out of the client's output; asserts that there is one. */
+static struct wire next_reply(struct client *c, struct reply_header *h)
+{
+    struct wire w;
+    assert_true(buf_readable(&c->out) >= 4);
+    wire_init(&w, buf_head(&c->out), buf_readable(&c->out));
+    int32_t len = wire_int(&w);
+    struct wire frame;
+    assert_true(len >= 16);
+    wire_init(&frame, w.at, (size_t)len);
+    c->out.head += 4 + (size_t)len;
+    assert_true(reply_header_decode(&frame, h));
+    return frame;
+}
+
+static void expect_reply(struct client *c, int32_t xid, int32_t err)
+{
+    struct reply_header h;
+    next_reply(c, &h);
+    assert_int_equal(h.xid, xid);
+    assert_int_equal(h.err, err);
+}
+
+static void expect_event(struct client *c, int type, const char *path)
+{
+    struct reply_header h;
+    struct wire w = next_reply(c, &h);
+    struct watcher_event ev;
+    assert_int_equal(h.xid, XID_NOTIFICATION);
+    assert_true(watcher_event_decode(&w, &ev));
+    assert_int_equal(ev.type, type);
+    assert_true(slice_eq_str(ev.path, path));
+}
+
+static void expect_data(struct client *c, int32_t xid, const char *data)
+{
+    struct reply_header h;
+    struct wire w = next_reply(c, &h);
+    assert_int_equal(h.xid, xid);
+    assert_int_equal(h.err, 0);
+    assert_true(slice_eq_str(wire_slice(&w), data));
+}
+
+static void expect_silence(const struct client *c)
+{
+    assert_int_equal(buf_readable(&c->out), 0);
+}
+
+/* A client whose session is settled. */
+static struct client *connected(struct world *w)
+{
+    struct client *c = peer_client_open(w->peer, NULL, "127.0.0.1");
+    send_connect(w, c, 0, SLICE_NULL, 0);
+    expect_silence(c);
+    sync_log(w);
+    assert_int_equal(c->state, CLIENT_READY);
+    buf_reset(&c->out);
+    return c;
+}
+
+/* ---- tests ------------------------------------------------------------------------------------------- */
+
+static void test_L1_no_answer_before_the_log_is_durable(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    struct client *c = connected(&w);
+    send_create(&w, c, 1, "/a", 0);
+    expect_silence(c);
+    assert_true(w.peer->actions.log_batch.len > 0);
+    assert_null(data_tree_find(w.tree, slice_of_str("/a")));
+    sync_log(&w);
+    expect_reply(c, 1, 0);
+    assert_non_null(data_tree_find(w.tree, slice_of_str("/a")));
+    assert_int_equal(w.peer->stats.digest_mismatches, 0);
+    close_conn(&w, c);
+    world_fini(&w);
+}
+
+static void test_W11_read_waits_for_own_writes_only(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    struct client *a = connected(&w);
+    struct client *b = connected(&w);
+    send_create(&w, a, 1, "/a", 0);
+    send_read(&w, a, 2, OP_GET_DATA, "/a", false);
+    send_set(&w, a, 3, "/a", "second");
+    send_read(&w, a, 4, OP_GET_DATA, "/a", false);
+    send_read(&w, b, 1, OP_EXISTS, "/a", false);
+    expect_silence(a);
+    expect_reply(b, 1, ZK_NO_NODE);
+    sync_log(&w);
+    expect_reply(a, 1, 0);
+    expect_data(a, 2, "data");
+    expect_reply(a, 3, 0);
+    expect_data(a, 4, "second");
+    expect_silence(a);
+    close_conn(&w, a);
+    close_conn(&w, b);
+    world_fini(&w);
+}
+
+static void test_requests_before_the_session_is_settled_are_held(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    struct client *c = peer_client_open(w.peer, NULL, "127.0.0.1");
+    struct path_request sync = { slice_of_str("/") };
+    send_connect(&w, c, 0, SLICE_NULL, 0);
+    send_read(&w, c, 1, OP_EXISTS, "/a", false);
+    begin(&w, 2, OP_SYNC);
+    path_request_encode(&w.frame, &sync);
+    send_frame(&w, c);
+    send_create(&w, c, 3, "/a", 0);
+    send_read(&w, c, 4, OP_GET_DATA, "/a", false);
+    sync_log(&w);
+    /* The connect response has no reply header. */
+    assert_true(buf_readable(&c->out) > 41);
+    c->out.head += 41;
+    expect_reply(c, 1, ZK_NO_NODE);
+    expect_reply(c, 2, 0);
+    expect_silence(c);
+    sync_log(&w);
+    expect_reply(c, 3, 0);
+    expect_data(c, 4, "data");
+    close_conn(&w, c);
+    world_fini(&w);
+}
+
+static void test_W7_event_comes_before_the_reply_that_caused_it(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    struct client *a = connected(&w);
+    struct client *b = connected(&w);
+    send_create(&w, a, 1, "/a", 0);
+    sync_log(&w);
+    buf_reset(&a->out);
+    send_read(&w, a, 2, OP_GET_DATA, "/a", true);
+    send_read(&w, b, 1, OP_GET_DATA, "/a", true);
+    send_read(&w, b, 2, OP_GET_DATA, "/a", true);
+    buf_reset(&a->out);
+    buf_reset(&b->out);
+    send_set(&w, a, 3, "/a", "new");
+    sync_log(&w);
+    send_read(&w, b, 3, OP_GET_DATA, "/a", false);
+    expect_event(a, EVENT_NODE_DATA_CHANGED, "/a");
+    expect_reply(a, 3, 0);
+    expect_event(b, EVENT_NODE_DATA_CHANGED, "/a");
+    expect_data(b, 3, "new");
+    expect_silence(b);
+    assert_int_equal(w.peer->watches.count, 0);
+    close_conn(&w, a);
+    close_conn(&w, b);
+    world_fini(&w);
+}
+
+static void test_W4_resume_with_password_refuse_without(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    struct client *a = connected(&w);
+    int64_t id = a->session_id;
+    uint8_t passwd[SESSION_PASSWD_BYTES];
+    session_password(id, passwd);
+    struct client *thief = peer_client_open(w.peer, NULL, "127.0.0.1");
+    send_connect(&w, thief, id, (struct slice){ (const uint8_t *)"0123456789abcdef", 16 }, 0);
+    assert_int_equal(thief->state, CLIENT_CLOSING);
+    assert_int_equal(a->state, CLIENT_READY);
+    struct client *b = peer_client_open(w.peer, NULL, "127.0.0.1");
+    send_connect(&w, b, id, (struct slice){ passwd, sizeof(passwd) }, 0);
+    assert_int_equal(b->state, CLIENT_READY);
+    assert_int_equal(a->state, CLIENT_CLOSING);
+    struct client *stranger = peer_client_open(w.peer, NULL, "127.0.0.1");
+    session_password(id + 77, passwd);
+    send_connect(&w, stranger, id + 77, (struct slice){ passwd, sizeof(passwd) }, 0);
+    assert_int_equal(stranger->state, CLIENT_CLOSING);
+    assert_int_equal(session_count(&w.peer->sessions), 1);
+    close_conn(&w, a);
+    close_conn(&w, b);
+    close_conn(&w, thief);
+    close_conn(&w, stranger);
+    world_fini(&w);
+}
+
+static void test_W5_client_from_the_future_is_closed_without_a_reply(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    struct client *c = peer_client_open(w.peer, NULL, "127.0.0.1");
+    send_connect(&w, c, 0, SLICE_NULL, 1000);
+    assert_int_equal(c->state, CLIENT_CLOSING);
+    expect_silence(c);
+    close_conn(&w, c);
+    world_fini(&w);
+}
+
+static void test_W1_close_session_takes_pending_ephemerals(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    struct client *c = connected(&w);
+    send_create(&w, c, 1, "/old", CREATE_EPHEMERAL);
+    sync_log(&w);
+    send_create(&w, c, 2, "/new", CREATE_EPHEMERAL);
+    begin(&w, 3, OP_CLOSE_SESSION);
+    send_frame(&w, c);
+    send_create(&w, c, 4, "/late", CREATE_EPHEMERAL);
+    buf_reset(&c->out);
+    sync_log(&w);
+    expect_reply(c, 2, 0);
+    expect_reply(c, 3, 0);
+    assert_int_equal(c->state, CLIENT_CLOSING);
+    assert_int_equal(w.tree->ephemerals_count, 0);
+    assert_null(data_tree_find(w.tree, slice_of_str("/late")));
+    assert_int_equal(session_count(&w.peer->sessions), 0);
+    assert_int_equal(w.peer->stats.digest_mismatches, 0);
+    close_conn(&w, c);
+    world_fini(&w);
+}
+
+static void test_expiry_deletes_ephemerals_then_closes(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    struct client *c = connected(&w);
+    struct client *other = connected(&w);
+    send_create(&w, c, 1, "/e", CREATE_EPHEMERAL);
+    sync_log(&w);
+    send_read(&w, other, 1, OP_EXISTS, "/e", true);
+    buf_reset(&other->out);
+    for (int i = 0; i < 4; i++) {
+        tick(&w, 2000);
+        begin(&w, XID_PING, OP_PING);
+        send_frame(&w, other);
+        assert_int_equal(c->state, CLIENT_READY);
+    }
+    tick(&w, 4000);
+    sync_log(&w);
+    assert_int_equal(c->state, CLIENT_CLOSING);
+    assert_int_equal(other->state, CLIENT_READY);
+    assert_null(data_tree_find(w.tree, slice_of_str("/e")));
+    for (int i = 0; i < 4; i++) {
+        expect_reply(other, XID_PING, 0);
+    }
+    expect_event(other, EVENT_NODE_DELETED, "/e");
+    assert_int_equal(w.peer->stats.expired_sessions, 1);
+    close_conn(&w, c);
+    close_conn(&w, other);
+    world_fini(&w);
+}
+
+static void put_multi_op(struct world *w, int32_t type)
+{
+    struct multi_header h = { type, false, -1 };
+    multi_header_encode(&w->frame, &h);
+}
+
+static void test_failed_multi_changes_nothing_and_says_which(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    struct client *c = connected(&w);
+    struct create_request good = { slice_of_str("/m"), SLICE_EMPTY, acl_open(), 0 };
+    struct delete_request bad = { slice_of_str("/none"), -1 };
+    struct multi_header end = { -1, true, -1 };
+    begin(&w, 1, OP_MULTI);
+    put_multi_op(&w, OP_CREATE);
+    create_request_encode(&w.frame, &good);
+    put_multi_op(&w, OP_DELETE);
+    delete_request_encode(&w.frame, &bad);
+    put_multi_op(&w, OP_CREATE);
+    create_request_encode(&w.frame, &good);
+    multi_header_encode(&w.frame, &end);
+    send_frame(&w, c);
+    send_create(&w, c, 2, "/m", 0); /* prepared while the multi is pending: it must not see /m */
+    sync_log(&w);
+    struct reply_header h;
+    struct wire r = next_reply(c, &h);
+    assert_int_equal(h.err, 0);
+    static const int32_t codes[] = { 0, ZK_NO_NODE, ZK_RUNTIME_INCONSISTENCY };
+    for (int i = 0; i < 3; i++) {
+        struct multi_header sub;
+        assert_true(multi_header_decode(&r, &sub));
+        assert_int_equal(sub.type, -1);
+        assert_int_equal(sub.err, codes[i]);
+        assert_int_equal(wire_int(&r), codes[i]);
+    }
+    expect_reply(c, 2, 0);
+    assert_int_equal(w.peer->stats.digest_mismatches, 0);
+    close_conn(&w, c);
+    world_fini(&w);
+}
+
+static void test_W2_sequence_counts_pending_creates(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    struct client *c = connected(&w);
+    send_create(&w, c, 1, "/q", 0);
+    for (int i = 0; i < 3; i++) {
+        send_create(&w, c, 2 + i, "/q/n-", CREATE_SEQUENTIAL);
+    }
+    sync_log(&w);
+    assert_non_null(data_tree_find(w.tree, slice_of_str("/q/n-0000000000")));
+    assert_non_null(data_tree_find(w.tree, slice_of_str("/q/n-0000000002")));
+    assert_int_equal(w.peer->stats.digest_mismatches, 0);
+    close_conn(&w, c);
+    world_fini(&w);
+}
+
+static void test_unknown_opcode_is_unimplemented_and_the_connection_stays(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    struct client *c = connected(&w);
+    static const int32_t unknown[] = { 0, 13, 500, OP_CREATE_SESSION, 999 };
+    for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
+        begin(&w, 7, unknown[i]);
+        send_frame(&w, c);
+        expect_reply(c, 7, ZK_UNIMPLEMENTED);
+    }
+    begin(&w, 8, OP_GET_DATA); /* no body */
+    send_frame(&w, c);
+    expect_reply(c, 8, ZK_MARSHALLING_ERROR);
+    assert_int_equal(c->state, CLIENT_READY);
+    close_conn(&w, c);
+    world_fini(&w);
+}
+
+static void test_session_password_is_the_shared_one(void **state)
+{
+    (void)state;
+    static const uint8_t expected[] = { 0xae, 0x63, 0x2a, 0x7e, 0xa3, 0xf6, 0x97, 0x62,
+                                        0x3c, 0x41, 0x8f, 0xe2, 0x24, 0xf7, 0x8c, 0xec };
+    uint8_t passwd[SESSION_PASSWD_BYTES];
+    session_password(0x01000013ae740000, passwd);
+    assert_memory_equal(passwd, expected, sizeof(expected));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_L1_no_answer_before_the_log_is_durable),
+        cmocka_unit_test(test_W11_read_waits_for_own_writes_only),
+        cmocka_unit_test(test_requests_before_the_session_is_settled_are_held),
+        cmocka_unit_test(test_W7_event_comes_before_the_reply_that_caused_it),
+        cmocka_unit_test(test_W4_resume_with_password_refuse_without),
+        cmocka_unit_test(test_W5_client_from_the_future_is_closed_without_a_reply),
+        cmocka_unit_test(test_W1_close_session_takes_pending_ephemerals),
+        cmocka_unit_test(test_expiry_deletes_ephemerals_then_closes),
+        cmocka_unit_test(test_failed_multi_changes_nothing_and_says_which),
+        cmocka_unit_test(test_W2_sequence_counts_pending_creates),
+        cmocka_unit_test(test_unknown_opcode_is_unimplemented_and_the_connection_stays),
+        cmocka_unit_test(test_session_password_is_the_shared_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
