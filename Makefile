@@ -137,13 +137,21 @@ check: all unit fuzz-replay lint-arrows ## fast tests, under a minute
 # Debian's own python3: its kazoo and pytest are what scripts/deps installs.
 PYTEST := /usr/bin/python3 -m pytest -c tests/e2e/pytest.ini
 
-.PHONY: e2e test
+.PHONY: e2e test bench
 e2e: all ## end-to-end tests; T=expression runs a selection (pytest -k), F=file one file
 	@$(PYTEST) $(if $(T),-k '$(T)') tests/e2e$(if $(F),/$(F))
 
 test: ## install what is missing, build, run every test
 	@scripts/deps
 	@tests/run-all
+
+bench: all $(B)/bin/zkload ## measure server and mount, and Apache's server beside ours
+	@/usr/bin/python3 tests/bench/bench.py
+
+$(B)/bin/zkload: $(B)/obj/tests/bench/zkload.o $(call lib_of,common)
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^
 
 # ---- lint -----------------------------------------------------------------------------------------
 .PHONY: lint lint-arrows

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from harness import rawzk as z
 from harness.bench import ZKSERVER
-from harness.servers import APACHE_JVM, SUPER_DIGEST
+from harness.servers import QUICK_JVM, SUPER_DIGEST
 from harness.waiting import wait_for
 
 ZKSERVER_SH = "/usr/share/zookeeper/bin/zkServer.sh"
@@ -33,7 +33,7 @@ class Commands:
                 "JAVA=/usr/bin/java\nCLASSPATH=/usr/share/java/zookeeper.jar\n"
             )
             self.program = ["bash", script]
-            self.env = {"SERVER_JVMFLAGS": " ".join(APACHE_JVM[1:])}
+            self.env = {"SERVER_JVMFLAGS": " ".join(QUICK_JVM)}
 
     def __call__(self, word):
         """(exit status, words on standard output)"""

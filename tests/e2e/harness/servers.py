@@ -14,13 +14,7 @@ KINDS = ("apache", "zkserver")
 
 APACHE_CLASSPATH = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar"
 # Quick to start, small, and happy on two cores.
-APACHE_JVM = [
-    "java",
-    "-Xmx256m",
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
-    "-Xshare:auto",
-]
+QUICK_JVM = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
 
 SUPER = "super:secret"
 SUPER_DIGEST = "super:lK75jTNcA+U9vtVEw5vB51mj/w4="
@@ -54,8 +48,8 @@ def free_port():
 class Server:
     """start, stop, kill9 and start again: always the same data, port and zoo.cfg."""
 
-    def __init__(self, bench, kind, name="server", data=None, **settings):
-        self.bench, self.kind, self.name = bench, kind, name
+    def __init__(self, bench, kind, name="server", data=None, jvm=QUICK_JVM, **settings):
+        self.bench, self.kind, self.name, self.jvm = bench, kind, name, jvm
         self.folder = bench.path(name)
         self.folder.mkdir(exist_ok=True)
         self.data = data or self.folder / "data"
@@ -80,7 +74,7 @@ class Server:
         if self.kind == "zkserver":
             return [ZKSERVER, "start-foreground", self.config]
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-        return APACHE_JVM + ["-cp", APACHE_CLASSPATH, main, self.config]
+        return ["java", *self.jvm, "-cp", APACHE_CLASSPATH, main, self.config]
 
     def start(self, wait=True):
         ours = self.kind == "zkserver"
