@@ -18,7 +18,7 @@ REPO = Path(__file__).resolve().parents[3]
 BIN = Path(os.environ.get("ZKFS_BIN", REPO / "build" / "bin")).resolve()
 ZKSERVER = BIN / "zkserver"
 ZKFS = BIN / "zkfs"
-KEPT = REPO / "build" / "e2e"
+KEPT = Path(os.environ.get("ZKFS_E2E_KEEP", REPO / "build" / "e2e"))
 
 # Every process of a test inherits this variable: daemons that left their parent are found by it.
 TAG = "ZKFS_E2E"
@@ -99,6 +99,8 @@ class Bench:
         self.name = name
         self.folder = Path(folder)
         self.folder.mkdir(parents=True)
+        self.kept = KEPT / re.sub(r"[^\w.-]+", "_", name).strip("_")
+        shutil.rmtree(self.kept, ignore_errors=True)  # of an earlier run
         self.token = secrets.token_hex(8)
         self.processes = []
         self.commands = []
@@ -275,8 +277,7 @@ class Bench:
 
     def keep(self):
         """Saves logs and small files of a failed test and writes how to run it again."""
-        target = KEPT / re.sub(r"[^\w.-]+", "_", self.name).strip("_")
-        shutil.rmtree(target, ignore_errors=True)
+        target = self.kept
         target.mkdir(parents=True)
         for file in self.folder.rglob("*"):
             try:
