@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""make bench: our server beside Debian's Apache server, and a mount on each, in one run on one machine.
-Prints a table and writes build/bench.json. About two minutes; absolute numbers mean little, the ratio in
-one run does. Rounds alternate between the servers, so that a busy moment hits both."""
+"""make bench: our server beside Debian's Apache server, and a mount on each, in one run on one
+machine. Prints a table and writes build/bench.json. About two minutes; absolute numbers mean
+little, the ratio in one run does. Rounds alternate between the servers, so that a busy moment
+hits both."""
 import json
 import os
 import shutil
@@ -114,7 +115,9 @@ def bench_mount(mount, zk):
     cases = {
         "stat, hot": each_us(lambda: os.stat(hot), 20000),
         "open + read + close, hot": each_us(lambda: read_once(hot), 20000),
-        "cat, hot (a process each)": each_us(lambda: subprocess.run(["cat", hot], capture_output=True), 300),
+        "cat, hot (a process each)": each_us(
+            lambda: subprocess.run(["cat", hot], capture_output=True), 300
+        ),
         "write + close": each_us(lambda: write_once(hot), 2000),
         "set elsewhere -> inotify event": notification_us(mount, zk),
     }
@@ -122,7 +125,9 @@ def bench_mount(mount, zk):
 
 
 def print_server_table(rows):
-    print(f"{'server':32}{'zkserver':>12}{'apache':>12}{'ratio':>8}{'p50/p99 us':>16}{'apache':>16}")
+    print(
+        f"{'server':32}{'zkserver':>12}{'apache':>12}{'ratio':>8}{'p50/p99 us':>16}{'apache':>16}"
+    )
     for row in rows:
         ours, theirs = row["zkserver"], row["apache"]
         ratio = ours["per_second"] / theirs["per_second"]
@@ -136,7 +141,10 @@ def print_server_table(rows):
 def print_mount_table(mounts):
     print(f"{'mount, p50/p99 us':32}{'on zkserver':>20}{'on apache':>20}")
     for what in mounts["zkserver"]:
-        cells = [f"{mounts[kind][what][0]:.0f}/{mounts[kind][what][1]:.0f}" for kind in ("zkserver", "apache")]
+        cells = [
+            f"{mounts[kind][what][0]:.0f}/{mounts[kind][what][1]:.0f}"
+            for kind in ("zkserver", "apache")
+        ]
         print(f"{what:32}{cells[0]:>20}{cells[1]:>20}")
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures of the end-to-end tests. A test asks for `server` and gets both servers in turn; everything it
-starts lives on its own `bench` and is gone, or counted against it, when it ends."""
+"""Fixtures of the end-to-end tests. A test asks for `server` and gets both servers in turn;
+everything it starts lives on its own `bench` and is gone, or counted against it, when it ends."""
 import shutil
 import tempfile
 import threading
@@ -43,8 +43,8 @@ def bench(request, scratch):
     """The test's directory and processes. Leftovers fail the test."""
     number = sum(1 for _ in scratch.iterdir())
     bench = Bench(request.node.nodeid, scratch / f"{number:03}")
-    # pytest-timeout interrupts the test; a system call that hangs in a mount hears that only once the
-    # mount is aborted.
+    # pytest-timeout interrupts the test; a system call that hangs in a mount hears that only once
+    # the mount is aborted.
     guard = threading.Timer(_time_limit(request.node) + 1, bench.emergency)
     guard.start()
     yield bench
@@ -64,7 +64,9 @@ def shared_apache(request, scratch):
 
     def get():
         if not running:
-            bench = Bench(f"{request.node.nodeid} (shared)", scratch / f"shared-{request.node.name}")
+            bench = Bench(
+                f"{request.node.nodeid} (shared)", scratch / f"shared-{request.node.name}"
+            )
             running["bench"] = bench
             running["server"] = Server(bench, "apache").start()
         return running["server"]
@@ -79,7 +81,8 @@ def shared_apache(request, scratch):
 
 @pytest.fixture
 def new_server(bench):
-    """new_server(kind, **zoo_cfg): a server that is not started yet. a__b stands for the key a.b."""
+    """new_server(kind, **zoo_cfg): a server that is not started yet. a__b stands for the key
+    a.b."""
     servers = []
 
     def make(kind, name=None, **settings):
@@ -140,9 +143,9 @@ def mount(new_mount):
 
 
 @pytest.fixture
-def tap(server):
+def tap(bench, server):
     """A proxy between a client and the server that counts and cuts."""
-    tap = Tap(server.port)
+    tap = Tap(bench, server.port)
     yield tap
     tap.close()
 

@@ -10,7 +10,6 @@ import pytest
 
 from harness import rawzk as z
 from harness.bench import Bench, mount_table
-from harness.tap import Tap
 from harness.waiting import NotComing, wait_for
 
 
@@ -32,7 +31,9 @@ def test_daemon_that_left_its_parent_is_found_and_killed(spoilt):
     spoilt.sh("setsid sleep 1000 >/dev/null 2>&1 &")
     wait_for("it runs", spoilt.tagged_pids)
     complaints = spoilt.close()
-    assert len(complaints) == 1 and "left running" in complaints[0] and "sleep 1000" in complaints[0]
+    assert (
+        len(complaints) == 1 and "left running" in complaints[0] and "sleep 1000" in complaints[0]
+    )
     assert spoilt.tagged_pids() == []
 
 
@@ -121,8 +122,7 @@ def test_hanging_test_is_ended_and_cleaned_up(tmp_path):
     assert len(list((tmp_path / "kept").glob("*/repro.sh"))) == 1
 
 
-def test_tap_sees_requests_and_cuts_the_line(server):
-    tap = Tap(server.port)
+def test_tap_sees_requests_and_cuts_the_line(server, tap):
     conn = z.RawConn(tap.port)
     conn.connect()
     conn.ok(z.CREATE, z.create_body("/x"))
@@ -139,4 +139,3 @@ def test_tap_sees_requests_and_cuts_the_line(server):
     assert conn.answer().err == 0
     tap.cut()
     assert conn.is_closed()
-    tap.close()

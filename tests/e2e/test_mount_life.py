@@ -76,7 +76,10 @@ def test_kill_9_of_the_daemon(bench, server, new_mount, zk, moment):
         for user in users:
             user.wait(10)
     mount.stop_watching()
-    wait_for(lambda: f"no process in D state: {states_of(bench)}", lambda: "D" not in states_of(bench).values())
+    wait_for(
+        lambda: f"no process in D state: {states_of(bench)}",
+        lambda: "D" not in states_of(bench).values(),
+    )
     mount.remove_dead()
     wait_for("it is unmounted", lambda: not mount.is_mounted())
     again = new_mount()
@@ -97,7 +100,7 @@ def test_stopped_daemon_and_a_forced_unmount(bench, new_mount, zk):
     wait_for(lambda: f"{states_of(bench)}", lambda: "D" not in states_of(bench).values())
 
 
-# ---- the ways to start it -----------------------------------------------------------------------------------
+# ---- the ways to start it ------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -126,12 +129,14 @@ def test_exit_status_comes_after_the_mount_answers(bench, server, zk, mounted_in
 
 
 def test_mount_command(bench, server, zk):
-    """mount -t fuse.zkfs with an fstab line's options. mount(8) looks for zkfs in its own PATH, so the test
-    installs it for its eyes only, in a mount namespace."""
+    """mount -t fuse.zkfs with an fstab line's options. mount(8) looks for zkfs in its own PATH,
+    so the test installs it for its eyes only, in a mount namespace."""
     zk.create("/f", b"value")
     point = bench.path("mnt")
     point.mkdir()
-    options = "_netdev,nofail,x-systemd.automount,x-systemd.requires=network-online.target,allow_other"
+    options = (
+        "_netdev,nofail,x-systemd.automount,x-systemd.requires=network-online.target,allow_other"
+    )
     story = f"""set -e
         mount --bind {BIN} /usr/local/bin
         mount -t fuse.zkfs -o {options} {server.hosts} {point}
@@ -153,7 +158,9 @@ def test_ensemble_that_is_not_there(bench):
     assert not is_mounted(point)
 
 
-@pytest.mark.parametrize("arguments", [[], ["127.0.0.1:1"], ["127.0.0.1:1", "/none"], ["x", "/tmp", "-o", "wrong=1"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["127.0.0.1:1"], ["127.0.0.1:1", "/none"], ["x", "/tmp", "-o", "wrong=1"]]
+)
 def test_wrong_use_is_explained(bench, arguments):
     done = bench.run([ZKFS] + arguments, check=False)
     assert done.returncode != 0
@@ -167,14 +174,16 @@ def test_help_and_version(bench):
     assert "zkfs" in bench.run([ZKFS, "--version"]).stdout
 
 
-# ---- the embedded server --------------------------------------------------------------------------------------
+# ---- the embedded server -------------------------------------------------------------------------
 
 
 def test_embedded_server_comes_and_goes_with_the_mount(bench):
     data = bench.path("data")
     mount = Mount(bench, None, arguments=[f"--embedded={data}"]).start()
     mount.write("f", b"kept")
-    server = [p for p in bench.tagged_pids() if Path(f"/proc/{p}/comm").read_text().strip() == "zkserver"]
+    server = [
+        p for p in bench.tagged_pids() if Path(f"/proc/{p}/comm").read_text().strip() == "zkserver"
+    ]
     assert len(server) == 1
     assert mount.unmount() == 0
     assert not Path(f"/proc/{server[0]}").exists(), "the server stops at unmount"
@@ -203,15 +212,19 @@ def test_embedded_server_does_not_outlive_a_killed_daemon(bench):
     wait_for("the server ends too", lambda: not any_zkfs(bench))
 
 
-# ---- make run ---------------------------------------------------------------------------------------------------
+# ---- make run ------------------------------------------------------------------------------------
 
 
 @pytest.mark.timeout(180)
 def test_make_run_and_make_stop(bench):
     """In a copy of the checkout: the five lines that it prints work, and stop leaves nothing."""
     copy = bench.path("checkout")
-    files = subprocess.run(["git", "ls-files", "-z"], cwd=REPO, capture_output=True, check=True).stdout
-    bench.run(["rsync", "-a", "--files-from=-", "--from0", f"{REPO}/", f"{copy}/"], stdin=files.decode())
+    files = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=REPO, capture_output=True, check=True
+    ).stdout
+    bench.run(
+        ["rsync", "-a", "--files-from=-", "--from0", f"{REPO}/", f"{copy}/"], stdin=files.decode()
+    )
     bench.run(["cp", "-a", REPO / "build", copy / "build"])
     env = {"XDG_STATE_HOME": str(bench.path("state"))}
     point = copy / "mnt"
@@ -220,7 +233,9 @@ def test_make_run_and_make_stop(bench):
         assert is_mounted(point), told
         assert str(point) in told or "mnt" in told
         (point / "hello").write_text("world\n")
-        assert bench.run(["make", "run"], cwd=copy, env=env, check=False).stdout, "a second call says so"
+        assert bench.run(
+            ["make", "run"], cwd=copy, env=env, check=False
+        ).stdout, "a second call says so"
         assert (point / "hello").read_text() == "world\n"
     finally:
         bench.run(["make", "stop"], cwd=copy, env=env)

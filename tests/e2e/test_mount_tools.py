@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Editors, copies and big directories: what people do to files, and the value it must leave behind."""
+"""Editors, copies and big directories: what people do to files, and the value it must leave
+behind."""
 import os
 import threading
 
@@ -18,7 +19,8 @@ def config(zk, mount):
 
 
 def is_saved(zk, expected, identity=None):
-    """The value arrived, nothing else was left in the tree, and (if asked) it is still the same znode."""
+    """The value arrived, nothing else was left in the tree, and (if asked) it is still the same
+    znode."""
     value, after = zk.get("/etc/app.conf")
     assert value == expected
     assert zk.get_children("/etc") == ["app.conf"]
@@ -27,12 +29,20 @@ def is_saved(zk, expected, identity=None):
 
 
 # backupskip= : vim's default makes no backup below /tmp, where the mount of this test is.
-VIM = "vim -N -u NONE -i NONE -es -c 'set backupskip= {options}' -c '%s/red/green/' -c 'wq' app.conf"
+VIM = (
+    "vim -N -u NONE -i NONE -es -c 'set backupskip= {options}' -c '%s/red/green/' -c 'wq' app.conf"
+)
 
 
 @pytest.mark.parametrize(
     "options",
-    ["", "backup", "writebackup backupcopy=no", "writebackup backupcopy=yes", "nobackup nowritebackup"],
+    [
+        "",
+        "backup",
+        "writebackup backupcopy=no",
+        "writebackup backupcopy=yes",
+        "nobackup nowritebackup",
+    ],
 )
 def test_vim_saves(bench, zk, config, options):
     before = zk.get("/etc/app.conf")[1]
@@ -62,7 +72,8 @@ SAVES = {
     "dd": "dd if=new of=app.conf bs=3 status=none",
     "rsync": "rsync -a new app.conf",
     "rsync --inplace": "rsync -a --inplace new app.conf",
-    "python atomic": "python3 -c 'import os; d=open(\"new\").read(); f=open(\"t.tmp\",\"w\"); f.write(d);"
+    "python atomic": 'python3 -c \'import os; d=open("new").read(); f=open("t.tmp","w");'
+    " f.write(d);"
     ' f.flush(); os.fsync(f.fileno()); f.close(); os.replace("t.tmp","app.conf")\'',
 }
 
@@ -80,7 +91,9 @@ def test_copy_of_a_tree_there_and_back(bench, mount, zk):
     for number in range(20):
         (source / f"d{number % 4}" / f"sub{number}").mkdir(parents=True)
         (source / f"d{number % 4}" / f"sub{number}" / "f").write_bytes(os.urandom(number * 100))
-    bench.sh(f"cp -r {source} {mount.path}/tree && cp -r {mount.path}/tree back && diff -r tree back")
+    bench.sh(
+        f"cp -r {source} {mount.path}/tree && cp -r {mount.path}/tree back && diff -r tree back"
+    )
     bench.sh(f"rm -r {mount.path}/tree")
     assert set(zk.get_children("/")) == {"zookeeper"}
 
@@ -138,7 +151,10 @@ def overwrite_and_read(mount, zk, count, write):
 @pytest.mark.timeout(120)
 def test_10000_children(bench, server, mount, measure):
     create_children(server, "/big", 10_000)
-    assert len(measure.run("ls, 10,000 cold children", bench, f"ls {mount.path}/big").split()) == 10_000
+    assert (
+        len(measure.run("ls, 10,000 cold children", bench, f"ls {mount.path}/big").split())
+        == 10_000
+    )
     listing = measure.run("ls -l, 10,000 children", bench, f"ls -l {mount.path}/big")
     assert len(listing.splitlines()) == 10_001
     assert all(line.split()[4] == "1" for line in listing.splitlines()[1:])

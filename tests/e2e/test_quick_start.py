@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The first steps of every ZooKeeper tutorial, with the clients that people have, on both servers and
-from both sides: a ZooKeeper client and a shell in the mount."""
+"""The first steps of every ZooKeeper tutorial, with the clients that people have, on both servers
+and from both sides: a ZooKeeper client and a shell in the mount."""
 import pytest
 from kazoo.exceptions import NoNodeError
 

@@ -108,7 +108,10 @@ def test_tree_cache_follows(server, zk):
     zk.create("/tree/a", b"1")
     zk.create("/tree/a/b", b"2")
     zk.set("/tree/a/b", b"3")
-    wait_for("the change", lambda: cache.get_data("/tree/a/b") and cache.get_data("/tree/a/b").data == b"3")
+    wait_for(
+        "the change",
+        lambda: cache.get_data("/tree/a/b") and cache.get_data("/tree/a/b").data == b"3",
+    )
     zk.delete("/tree/a", recursive=True)
     wait_for("the delete", lambda: cache.get_data("/tree/a") is None)
     cache.close()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Differential tests: our server and Apache's are told the same and must answer the same, zxids, Stat
-fields, error codes, notifications and their order included."""
+"""Differential tests: our server and Apache's are told the same and must answer the same, zxids,
+Stat fields, error codes, notifications and their order included."""
 import pytest
 
 from harness import rawzk as z

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An acknowledged write is on the disk, in files that Apache's server reads and that are read from it."""
+"""An acknowledged write is on the disk, in files that Apache's server reads and that are read
+from it."""
 import json
 import os
 import random
@@ -72,7 +73,9 @@ def fill(server):
         ("/big", os.urandom(500_000), 0),
     ]:
         conn.ok(z.CREATE, z.create_body(path, data, flags=flags))
-    conn.ok(z.CREATE, z.create_body("/locked", b"s", acl=[(31, "auth", ""), (1, "world", "anyone")]))
+    conn.ok(
+        z.CREATE, z.create_body("/locked", b"s", acl=[(31, "auth", ""), (1, "world", "anyone")])
+    )
     conn.ok(z.SET_DATA, z.set_body("/plain", b"second value", 0))
     conn.ok(z.SET_ACL, z.jstr("/empty") + z.jacl([(31, "ip", "127.0.0.0/8")]) + z.jint(0))
     conn.ok(z.DELETE, z.versioned("/dir/gone"))
@@ -142,7 +145,9 @@ def test_corrupt_record_in_the_middle_stops_the_start(new_server, bench):
     server = new_server("zkserver").start()
     conn = server.raw()
     for number in range(20):
-        conn.ok(z.CREATE, z.create_body(f"/n{number}", b"some data that is easy to find %d." % number))
+        conn.ok(
+            z.CREATE, z.create_body(f"/n{number}", b"some data that is easy to find %d." % number)
+        )
     server.kill9()
     log = newest(server, "log")
     data = log.read_bytes()
@@ -154,7 +159,7 @@ def test_corrupt_record_in_the_middle_stops_the_start(new_server, bench):
     assert any(log.name in line for line in errors), errors
 
 
-# ---- each other's files -------------------------------------------------------------------------------------
+# ---- each other's files --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("first, second", [("zkserver", "apache"), ("apache", "zkserver")])
@@ -179,7 +184,8 @@ def expected_tree():
     tree = {}
     for node in json.loads((DATADIR / "expected.json").read_text())["nodes"]:
         s = node["stat"]
-        names = "czxid mzxid ctime mtime version cversion aversion ephemeralOwner dataLength numChildren pzxid"
+        names = "czxid mzxid ctime mtime version cversion aversion ephemeralOwner dataLength"
+        names += " numChildren pzxid"
         stat = z.Stat(*(int(s[n], 16) if isinstance(s[n], str) else s[n] for n in names.split()))
         data = None if node["data"] is None else bytes.fromhex(node["data"])
         tree[node["path"]] = (data, stat, [(a["perms"], a["scheme"], a["id"]) for a in node["acl"]])
@@ -212,7 +218,7 @@ def test_logs_without_a_snapshot_are_not_trusted(server, bench):
     assert server.process.wait() != 0
 
 
-# ---- snapshots ------------------------------------------------------------------------------------------------
+# ---- snapshots -----------------------------------------------------------------------------------
 
 
 @pytest.mark.own_server(snapCount=200)
@@ -234,7 +240,9 @@ def test_old_files_are_purged_by_default(new_server):
     writer = Writer(server, "w").start()
 
     def snapshots():
-        return sorted((server.data / "version-2").glob("snapshot.*"), key=lambda f: int(f.suffix[1:], 16))
+        return sorted(
+            (server.data / "version-2").glob("snapshot.*"), key=lambda f: int(f.suffix[1:], 16)
+        )
 
     wait_for("many writes", lambda: writer.acknowledged() > 4000, seconds=40)
     wait_for(lambda: f"{snapshots()}", lambda: 2 <= len(snapshots()) <= 4)
@@ -256,7 +264,9 @@ def test_newest_snapshot_is_damaged_the_one_before_is_used(new_server, server_ki
     for number in range(200):
         conn.ok(z.CREATE, z.create_body(f"/n{number:03}"))
     before = read_tree(server)
-    wait_for("two snapshots", lambda: len(list((server.data / "version-2").glob("snapshot.*"))) >= 3)
+    wait_for(
+        "two snapshots", lambda: len(list((server.data / "version-2").glob("snapshot.*"))) >= 3
+    )
     server.kill9()
     server.close_clients()
     snapshot = newest(server, "snapshot")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hostile and broken clients: a clear error or a closed connection with one line in the log, and a server
-that goes on serving with the memory it had."""
+"""Hostile and broken clients: a clear error or a closed connection with one line in the log, and
+a server that goes on serving with the memory it had."""
 import os
 import re
 import time
@@ -20,7 +20,8 @@ def rss(server):
 
 
 class Calm:
-    """What must hold after an attack: the server serves, has not grown, and said so `lines` times."""
+    """What must hold after an attack: the server serves, has not grown, and said so `lines`
+    times."""
 
     def __init__(self, server, bench, lines):
         self.server, self.lines = server, lines

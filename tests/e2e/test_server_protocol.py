@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a client sees of a server: sessions, node types, numbers, watches, multi, permissions. Raw frames,
-so that an answer is what the server sent and not what a library made of it."""
+"""What a client sees of a server: sessions, node types, numbers, watches, multi, permissions. Raw
+frames, so that an answer is what the server sent and not what a library made of it."""
 import base64
 import hashlib
 import time
@@ -20,7 +20,7 @@ def digest(user, password):
     return f"{user}:{base64.b64encode(hashed).decode()}"
 
 
-# ---- sessions -----------------------------------------------------------------------------------------
+# ---- sessions ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("asked, given", [(0, 1000), (1, 1000), (3000, 3000), (99_999_999, 10000)])
@@ -109,7 +109,7 @@ def test_pings_keep_a_session_alive(server):
     assert conn.ok(z.EXISTS, z.watched("/e")).owner == conn.session.session
 
 
-# ---- nodes and numbers ----------------------------------------------------------------------------------
+# ---- nodes and numbers ---------------------------------------------------------------------------
 
 
 @pytest.mark.asan
@@ -146,14 +146,26 @@ def test_stat_arithmetic(server):
 
     child = conn.call(z.CREATE, z.create_body("/p/c"))
     p = conn.ok(z.EXISTS, z.watched("/p"))
-    assert (p.pzxid, p.cversion, p.children, p.version, p.mzxid) == (child.zxid, 1, 1, 0, created.zxid)
+    assert (p.pzxid, p.cversion, p.children, p.version, p.mzxid) == (
+        child.zxid,
+        1,
+        1,
+        0,
+        created.zxid,
+    )
 
     conn.call(z.SET_DATA, z.set_body("/p/c", b"x"))
-    assert conn.ok(z.EXISTS, z.watched("/p")) == p, "setData on a child touches nothing of the parent"
+    assert (
+        conn.ok(z.EXISTS, z.watched("/p")) == p
+    ), "setData on a child touches nothing of the parent"
 
     same = conn.call(z.SET_DATA, z.set_body("/p", b"12345"))
     p = conn.ok(z.EXISTS, z.watched("/p"))
-    assert (p.version, p.mzxid, p.pzxid) == (1, same.zxid, child.zxid), "the same bytes count as a change"
+    assert (p.version, p.mzxid, p.pzxid) == (
+        1,
+        same.zxid,
+        child.zxid,
+    ), "the same bytes count as a change"
 
     conn.ok(z.SET_ACL, z.jstr("/p") + z.jacl(z.OPEN_ACL) + z.jint(0))
     after = conn.ok(z.EXISTS, z.watched("/p"))
@@ -198,7 +210,19 @@ def test_null_and_empty_data_survive_a_restart(server):
     assert conn.ok(z.GET_DATA, z.watched("/empty"))[0] == b""
 
 
-BAD_PATHS = ["", "a", "//", "/a/", "/a//b", "/./x", "/../x", "/a\x01", "/a\ue000", "/a\uffff", "/a\x00"]
+BAD_PATHS = [
+    "",
+    "a",
+    "//",
+    "/a/",
+    "/a//b",
+    "/./x",
+    "/../x",
+    "/a\x01",
+    "/a\ue000",
+    "/a\uffff",
+    "/a\x00",
+]
 
 
 @pytest.mark.parametrize("path", BAD_PATHS, ids=[repr(p) for p in BAD_PATHS])
@@ -242,10 +266,12 @@ def test_answers_of_one_session_come_in_order(server):
     for i in range(200):
         written, read = conn.answer(), conn.answer()
         assert (written.xid, read.xid) == (asked[2 * i], asked[2 * i + 1])
-        assert z.decode_body(z.GET_DATA, read.body)[0] == b"%d" % i, "a read sees its session's writes"
+        assert (
+            z.decode_body(z.GET_DATA, read.body)[0] == b"%d" % i
+        ), "a read sees its session's writes"
 
 
-# ---- watches ----------------------------------------------------------------------------------------------
+# ---- watches -------------------------------------------------------------------------------------
 
 
 def test_watches_fire_once(server):
@@ -322,7 +348,11 @@ def test_watches_set_again_after_a_reconnect(server):
 
     def set_watches(op, tail=b""):
         conn = server.raw()
-        lists = [["/same", "/changed", "/gone"], ["/appeared", "/missing"], ["/same", "/parent", "/gone"]]
+        lists = [
+            ["/same", "/changed", "/gone"],
+            ["/appeared", "/missing"],
+            ["/same", "/parent", "/gone"],
+        ]
         body = z.jlong(seen) + b"".join(z.jvec([z.jstr(p) for p in paths]) for paths in lists)
         assert conn.call(op, body + tail, xid=-8).xid == -8
         return conn
@@ -347,7 +377,7 @@ def test_watches_set_again_after_a_reconnect(server):
         writer.ok(z.DELETE, z.versioned("/parent/again"))
 
 
-# ---- multi ------------------------------------------------------------------------------------------------
+# ---- multi ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.asan
@@ -407,7 +437,7 @@ def test_watches_see_a_multi_as_its_parts(server):
     assert [watcher.next_event().kind for _ in range(2)] == ["created", "children"]
 
 
-# ---- permissions --------------------------------------------------------------------------------------------
+# ---- permissions ---------------------------------------------------------------------------------
 
 
 def test_digest_acl_lets_in_who_knows_the_password(server):
@@ -451,7 +481,9 @@ def test_auth_scheme_becomes_the_callers_ids(server):
     assert conn.ok(z.GET_ACL, z.jstr("/x"))[0] == [(31, "digest", digest("bob", "pw"))]
 
 
-@pytest.mark.parametrize("network, allowed", [("127.0.0.1", 1), ("127.0.0.0/8", 1), ("10.0.0.0/8", 0)])
+@pytest.mark.parametrize(
+    "network, allowed", [("127.0.0.1", 1), ("127.0.0.0/8", 1), ("10.0.0.0/8", 0)]
+)
 def test_ip_acl(server, network, allowed):
     conn = server.raw()
     conn.ok(z.CREATE, z.create_body("/ip", b"", acl=[(31, "ip", network)]))
@@ -460,7 +492,14 @@ def test_ip_acl(server, network, allowed):
 
 @pytest.mark.parametrize(
     "acl",
-    [None, [], [(31, "world", "somebody")], [(31, "nosuch", "x")], [(31, "ip", "1.2.3")], [(31, "digest", "x")]],
+    [
+        None,
+        [],
+        [(31, "world", "somebody")],
+        [(31, "nosuch", "x")],
+        [(31, "ip", "1.2.3")],
+        [(31, "digest", "x")],
+    ],
     ids=str,
 )
 def test_bad_acls_are_refused(server, acl):
@@ -481,7 +520,7 @@ def test_superuser_passes_every_acl(server):
     assert conn.ok(z.GET_DATA, z.watched("/locked"))[0] == b"s"
 
 
-# ---- deliberate difference ----------------------------------------------------------------------------------
+# ---- deliberate difference -----------------------------------------------------------------------
 
 
 def test_unknown_opcode_is_answered(server, server_kind):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One test's place in the world: its directory, its processes, its mounts, its logs. When the test ends
-the bench looks for everything that should not be there any more, removes it, and says so."""
+"""One test's place in the world: its directory, its processes, its mounts, its logs. When the
+test ends the bench looks for everything that should not be there any more, removes it, and says
+so."""
 import os
 import re
 import secrets
@@ -45,6 +46,10 @@ def fuse_control():
     if ("/sys/fs/fuse/connections", "fusectl") not in [(p, t) for p, _, t in mount_table()]:
         subprocess.run(["mount", "-t", "fusectl", "fusectl", folder], check=False)
     return folder
+
+
+# What a program may say about a line that the test broke on purpose.
+BROKEN_LINE = r" WARN .*(connect|session|server|time)"
 
 
 class Process:
@@ -105,7 +110,9 @@ class Bench:
         self.processes = []
         self.commands = []
         self.expected = []
-        self.watched_logs = []  # (path, offset): logs of shared programs, from where this test began
+        self.watched_logs = (
+            []
+        )  # (path, offset): logs of shared programs, from where this test began
 
     def path(self, *parts):
         return self.folder.joinpath(*parts)
@@ -146,7 +153,8 @@ class Bench:
         return process
 
     def run(self, argv, seconds=20, stdin="", env=None, cwd=None, check=True, shell=False):
-        """Runs a program to its end. With check, a bad exit status fails the test with its output."""
+        """Runs a program to its end. With check, a bad exit status fails the test with its
+        output."""
         shown = argv if shell else [str(a) for a in argv]
         if not shell and not shutil.which(shown[0]):
             raise AssertionError(f"there is no program {shown[0]}")
@@ -229,7 +237,9 @@ class Bench:
     def close(self):
         """Removes everything. Returns what the test should not have left, a sentence each."""
         complaints = self._leftover_mounts() + self._leftover_processes()
-        complaints += [f"{p.name} died of signal {-p.popen.poll()}" for p in self.processes if p.crashed()]
+        complaints += [
+            f"{p.name} died of signal {-p.popen.poll()}" for p in self.processes if p.crashed()
+        ]
         complaints += [f"core file {c}" for c in self.folder.rglob("core*") if _is_core(c)]
         complaints += self._bad_log_lines()
         return complaints
@@ -292,7 +302,8 @@ class Bench:
         script.write_text(
             "#!/bin/sh\n# Runs this test again. It started:\n"
             f"{started}\ncd {shlex.quote(str(REPO))} || exit 1\n"
-            f"exec /usr/bin/python3 -m pytest -c tests/e2e/pytest.ini {shlex.quote('tests/e2e/' + self.name)}\n"
+            "exec /usr/bin/python3 -m pytest -c tests/e2e/pytest.ini "
+            f"{shlex.quote('tests/e2e/' + self.name)}\n"
         )
         script.chmod(0o755)
         return target

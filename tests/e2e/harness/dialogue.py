@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same conversation held with two servers. Both start empty, so every number of every answer must
-agree; only what belongs to one run (clock times, session ids) is replaced by a name first."""
+"""The same conversation held with two servers. Both start empty, so every number of every answer
+must agree; only what belongs to one run (clock times, session ids) is replaced by a name
+first."""
 import json
 import random
 from pathlib import Path
@@ -50,16 +51,21 @@ class Conversation:
 
     def _named(self, value):
         if isinstance(value, z.Stat):
-            owner = next((n for n, c in self.conns.items() if c.session.session == value.owner), value.owner)
+            owner = next(
+                (n for n, c in self.conns.items() if c.session.session == value.owner), value.owner
+            )
             times = "same" if value.ctime == value.mtime else "later"
-            return value._replace(owner=owner, ctime="T", mtime=times if value.mzxid == value.czxid else "T")
+            return value._replace(
+                owner=owner, ctime="T", mtime=times if value.mzxid == value.czxid else "T"
+            )
         if isinstance(value, (list, tuple)):
             return [self._named(v) for v in value]
         return value
 
 
 def hold(server, steps):
-    """Every answer of one server to a list of steps: ("open", name), ("close", name), (name, op, body)."""
+    """Every answer of one server to a list of steps: ("open", name), ("close", name), (name, op,
+    body)."""
     talk = Conversation(server)
     answers = []
     for step in steps:
@@ -81,9 +87,23 @@ def first_difference(steps, ours, theirs):
     return None
 
 
-# ---- conversations ----------------------------------------------------------------------------------------
+# ---- conversations -------------------------------------------------------------------------------
 
-PATHS = ["/a", "/b", "/c", "/a/x", "/a/y", "/b/x", "/a/x/1", "/a/x/2", "/none/x", "/a/", "/a//b", "", "bad"]
+PATHS = [
+    "/a",
+    "/b",
+    "/c",
+    "/a/x",
+    "/a/y",
+    "/b/x",
+    "/a/x/1",
+    "/a/x/2",
+    "/none/x",
+    "/a/",
+    "/a//b",
+    "",
+    "bad",
+]
 DATA = [None, b"", b"v", b"some longer value", bytes(300)]
 ACLS = [
     z.OPEN_ACL,
@@ -136,8 +156,8 @@ def random_steps(seed, count):
 
 
 def recorded_steps(ops):
-    """The requests of the recorded captures that use these opcodes and do not end the connection, in one
-    session each for the recording's main and other client."""
+    """The requests of the recorded captures that use these opcodes and do not end the connection,
+    in one session each for the recording's main and other client."""
     steps = [("open", "main"), ("open", "other")]
     for line in RECORDED.read_text().splitlines():
         entry = json.loads(line)

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""inotifywait -m as a list: what a user of inotify-tools would see, in the order he would see it."""
+"""inotifywait -m as a list: what a user of inotify-tools would see, in the order he would see
+it."""
 import subprocess
 import threading
+import time
 from collections import namedtuple
 
 from .waiting import wait_for
 
-# path: relative to the mount, name of the child included; flags: a frozenset such as {"CREATE", "ISDIR"}
+# path: relative to the mount, with the name of the child; flags: such as {"CREATE", "ISDIR"}
 Seen = namedtuple("Seen", "path flags at")
 
 
@@ -14,9 +16,6 @@ class Inotify:
     """Watches paths of a mount until stop(). on_event(seen) runs at the moment of arrival."""
 
     def __init__(self, bench, root, paths, events=(), recursive=False, on_event=None):
-        import time
-
-        self._clock = time.monotonic
         self.root = str(root)
         self.events = []
         self._on_event = on_event
@@ -55,7 +54,7 @@ class Inotify:
             path, _, flags = line.rstrip("\n").rpartition("|")
             if path.startswith(self.root):
                 path = path[len(self.root) :].strip("/")
-            seen = Seen(path, frozenset(flags.split(",")), self._clock())
+            seen = Seen(path, frozenset(flags.split(",")), time.monotonic())
             if self._on_event:
                 self._on_event(seen)
             self.events.append(seen)
@@ -66,7 +65,7 @@ class Inotify:
         for thread in self._threads:
             thread.join(10)
 
-    # ---- questions --------------------------------------------------------------------------------
+    # ---- questions ---------------------------------------------------------------------------
 
     def of(self, path, *flags):
         """The events of one path that carry all these flags."""
@@ -78,12 +77,12 @@ class Inotify:
 
     def wait(self, path, *flags, count=1, seconds=10):
         """Waits for the count-th such event and returns it."""
-        found = wait_for(
+        wait_for(
             lambda: f"{count} x {flags} on '{path}'; seen: {self.story()}",
-            lambda: (lambda got: got[count - 1] if len(got) >= count else None)(self.of(path, *flags)),
+            lambda: len(self.of(path, *flags)) >= count,
             seconds,
         )
-        return found
+        return self.of(path, *flags)[count - 1]
 
     def story(self):
         return [f"{e.path}:{','.join(sorted(e.flags))}" for e in list(self.events)]

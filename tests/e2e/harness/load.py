@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writers that never wait for one answer before the next request, and remember what was acknowledged."""
+"""Writers that never wait for one answer before the next request, and remember what was
+acknowledged."""
 import threading
 
 from . import rawzk as z
 
 
 class Writer:
-    """One session that alternates creates of new nodes and sets of one node, pipelined. After the server
-    died, `created` and `last_set` say what it had acknowledged."""
+    """One session that alternates creates of new nodes and sets of one node, pipelined. After the
+    server died, `created` and `last_set` say what it had acknowledged."""
 
     DEPTH = 32
 

@@ -39,7 +39,9 @@ class Mount:
         if not self.is_mounted():
             return False
         stat = ["timeout", "-s", "KILL", "5", "stat", "-t", str(self.path)]
-        return subprocess.run(stat, capture_output=True, env=self.bench.environment()).returncode == 0
+        return (
+            subprocess.run(stat, capture_output=True, env=self.bench.environment()).returncode == 0
+        )
 
     def unmount(self):
         """Unmounts and waits for the daemon's own end; its exit status."""
@@ -87,7 +89,10 @@ class Mount:
     def session(self):
         """.zk/session as a dictionary."""
         text = (self.path / ".zk" / "session").read_text()
-        pairs = (line.replace(":", " ", 1).replace("=", " ", 1).split(None, 1) for line in text.splitlines())
+        pairs = (
+            line.replace(":", " ", 1).replace("=", " ", 1).split(None, 1)
+            for line in text.splitlines()
+        )
         return {p[0].rstrip(":"): (p[1].strip() if len(p) > 1 else "") for p in pairs if p}
 
     def session_id(self):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ZooKeeper's client protocol, frame by frame. For what no client library would send, and to see the
-bytes of an answer. Nothing is hidden: a closed connection is None, an error is a number."""
+"""ZooKeeper's client protocol, frame by frame. For what no client library would send, and to see
+the bytes of an answer. Nothing is hidden: a closed connection is None, an error is a number."""
 import socket
 import struct
 from collections import namedtuple
@@ -22,7 +22,7 @@ Stat = namedtuple(
 )
 
 
-# ---- writing ----------------------------------------------------------------------------------------
+# ---- writing -------------------------------------------------------------------------------------
 
 
 def jint(value):
@@ -93,7 +93,7 @@ def password_of(session):
     return b"".join(words)
 
 
-# ---- reading ----------------------------------------------------------------------------------------
+# ---- reading -------------------------------------------------------------------------------------
 
 
 class Cursor:
@@ -102,7 +102,9 @@ class Cursor:
 
     def _take(self, count):
         if self.at + count > len(self.data):
-            raise AssertionError(f"answer too short: wanted {count} bytes at {self.at} of {self.data.hex()}")
+            raise AssertionError(
+                f"answer too short: wanted {count} bytes at {self.at} of {self.data.hex()}"
+            )
         piece = self.data[self.at : self.at + count]
         self.at += count
         return piece
@@ -182,7 +184,7 @@ def decode_body(op, body):
     return value
 
 
-# ---- the connection -----------------------------------------------------------------------------------
+# ---- the connection ------------------------------------------------------------------------------
 
 
 class RawConn:

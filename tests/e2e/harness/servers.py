@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A standalone ZooKeeper server, Debian's Apache package or our zkserver: same face, same zoo.cfg."""
+"""A standalone ZooKeeper server, Debian's Apache package or our zkserver: same face, same
+zoo.cfg."""
 import random
 import socket
 
@@ -7,7 +8,7 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError, NotEmptyError
 
 from . import rawzk
-from .bench import ZKSERVER
+from .bench import BROKEN_LINE, ZKSERVER
 from .waiting import NotComing, wait_for
 
 KINDS = ("apache", "zkserver")
@@ -33,7 +34,8 @@ DEFAULTS = {
 
 
 def free_port():
-    """A loopback port that nobody listens on, below the range that outgoing connections come from."""
+    """A loopback port that nobody listens on, below the range that outgoing connections come
+    from."""
     while True:
         port = random.randint(20001, 32000)
         with socket.socket() as probe:
@@ -93,9 +95,11 @@ class Server:
 
     def stop(self):
         """An orderly end, as systemd would ask for it. Returns the exit status."""
+        self.bench.expect_log(BROKEN_LINE)
         return self.process.terminate()
 
     def kill9(self):
+        self.bench.expect_log(BROKEN_LINE)
         self.process.kill9()
 
     def restart(self):
@@ -112,7 +116,9 @@ class Server:
 
     def srvr(self):
         """srvr's lines as a dictionary."""
-        pairs = (line.split(": ", 1) for line in self.four_letter("srvr").splitlines() if ": " in line)
+        pairs = (
+            line.split(": ", 1) for line in self.four_letter("srvr").splitlines() if ": " in line
+        )
         return dict(pairs)
 
     def zxid(self):

@@ -1,23 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A proxy in front of a server that reads along: which requests does a client send, and what does it do
-when the line is cut or goes silent?"""
+"""A proxy in front of a server that reads along: which requests does a client send, and what does
+it do when the line is cut or goes silent?"""
 import socket
 import struct
 import threading
 from collections import namedtuple
 
 from . import rawzk
+from .bench import BROKEN_LINE
 
 Asked = namedtuple("Asked", "op path")
 
-_WITHOUT_PATH = {rawzk.PING, rawzk.AUTH, rawzk.CLOSE, rawzk.MULTI, rawzk.SET_WATCHES, rawzk.SET_WATCHES2}
+_WITHOUT_PATH = {
+    rawzk.PING,
+    rawzk.AUTH,
+    rawzk.CLOSE,
+    rawzk.MULTI,
+    rawzk.SET_WATCHES,
+    rawzk.SET_WATCHES2,
+}
 
 
 class Tap:
     """Listens on a port of its own. `asked` is the list of requests, pings left out."""
 
-    def __init__(self, target_port):
-        self.target_port = target_port
+    def __init__(self, bench, target_port):
+        self.bench, self.target_port = bench, target_port
         self.asked = []
         self.reachable = True
         self._flowing = threading.Event()
@@ -36,6 +44,7 @@ class Tap:
 
     def cut(self):
         """Breaks all connections and refuses new ones until mend()."""
+        self.bench.expect_log(BROKEN_LINE)
         self.reachable = False
         self._close_all()
 
@@ -44,6 +53,7 @@ class Tap:
 
     def hold(self):
         """The line goes silent: nothing passes until release(). Requests are seen all the same."""
+        self.bench.expect_log(BROKEN_LINE)
         self._flowing.clear()
 
     def release(self):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one way to wait: for a condition, with a limit, and with a message that says what was missing."""
+"""The one way to wait: for a condition, with a limit, and with a message that says what was
+missing."""
 import time
 
 
@@ -8,8 +9,9 @@ class NotComing(AssertionError):
 
 
 def wait_for(what, condition, seconds=10.0, pause=0.01):
-    """Returns the first true value of condition(). what: text, or a function that makes the text when
-    the time is over. An exception from condition() counts as "not yet", and is shown at the end."""
+    """Returns the first true value of condition(). what: text, or a function that makes the text
+    when the time is over. An exception from condition() counts as "not yet", and is shown at the
+    end."""
     deadline = time.monotonic() + seconds
     while True:
         problem = None
