@@ -88,19 +88,11 @@ class Mount:
 
     def session(self):
         """.zk/session as a dictionary."""
-        text = (self.path / ".zk" / "session").read_text()
-        pairs = (
-            line.replace(":", " ", 1).replace("=", " ", 1).split(None, 1)
-            for line in text.splitlines()
-        )
-        return {p[0].rstrip(":"): (p[1].strip() if len(p) > 1 else "") for p in pairs if p}
+        lines = (self.path / ".zk" / "session").read_text().splitlines()
+        return dict(line.split(" ", 1) for line in lines)
 
     def session_id(self):
-        text = (self.path / ".zk" / "session").read_text()
-        for word in text.replace("=", " ").split():
-            if word.startswith("0x") and int(word, 16) > 0xFFFFFFFF:
-                return int(word, 16)
-        raise AssertionError(f"no session id in .zk/session: {text!r}")
+        return int(self.session()["session"], 16)
 
     def watch(self, *names, **options):
         """inotifywait -m on names of this mount ("" is the root)."""
