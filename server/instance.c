@@ -24,34 +24,26 @@ static const char *environment(const char *name)
     return value && *value ? value : NULL;
 }
 
-static const char *config_dir(const char *dir)
-{
-    if (dir) {
-        return dir;
-    }
-    const char *named = environment("ZOOCFGDIR");
-    if (named) {
-        return named;
-    }
-    return access(CONFIG_DIR_LOCAL "/" CONFIG_NAME, F_OK) == 0 ? CONFIG_DIR_LOCAL
-                                                               : CONFIG_DIR_DEFAULT;
-}
-
 char *instance_config_path(const char *arg, const char *dir)
 {
     const char *name = arg ? arg : environment("ZOOCFG");
     if (!name) {
         name = CONFIG_NAME;
     }
+    if (!dir) {
+        dir = environment("ZOOCFGDIR");
+    }
     if (strchr(name, '/')) {
         return xstrdup(name);
     }
-    char *path = xasprintf("%s/%s", config_dir(dir), name);
-    if (arg && access(path, F_OK) < 0 && access(name, F_OK) == 0) {
-        free(path);
-        path = xstrdup(name);
+    if (dir) {
+        return xasprintf("%s/%s", dir, name);
     }
-    return path;
+    if (arg && access(arg, F_OK) == 0) {
+        return xstrdup(arg);
+    }
+    bool is_local = access(CONFIG_DIR_LOCAL "/" CONFIG_NAME, F_OK) == 0;
+    return xasprintf("%s/%s", is_local ? CONFIG_DIR_LOCAL : CONFIG_DIR_DEFAULT, name);
 }
 
 char *instance_pid_path(const struct config *cfg)

@@ -13,11 +13,10 @@
 
 #include "server/config.h"
 
-/* The configuration file to use. arg, if not NULL, is what the user named: with a slash it is a
- * path, without one a file in the configuration directory, or else in the working directory.
- * Otherwise $ZOOCFG, or zoo.cfg, in the same way. The configuration directory is dir if not NULL,
- * or $ZOOCFGDIR, or ./conf if it has a zoo.cfg, or /etc/zookeeper/conf. The file need not exist.
- * */
+/* The configuration file to use, which need not exist. arg, if not NULL, is what the user named;
+ * otherwise it is $ZOOCFG or zoo.cfg. With a slash it is a path. Without one it is a file in dir,
+ * or if that is NULL in $ZOOCFGDIR; if neither is set, what the user named may be in the working
+ * directory, and otherwise it is in ./conf if that has a zoo.cfg, or in /etc/zookeeper/conf. */
 char *instance_config_path(const char *arg, const char *dir);
 
 /* $ZOOPIDFILE, or zookeeper_server.pid in dataDir. */

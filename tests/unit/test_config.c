@@ -332,6 +332,41 @@ static void test_load_reports_the_file(void **state)
     config_report_fini(&report);
 }
 
+static char *read_text(const char *path)
+{
+    struct buf text = BUF_EMPTY;
+    FILE *f = fopen(path, "re");
+    assert_non_null(f);
+    size_t got;
+    do {
+        got = fread(buf_reserve(&text, 4096), 1, 4096, f);
+        text.len += got;
+    } while (got > 0);
+    fclose(f);
+    return buf_take_str(&text);
+}
+
+/* Each key that has an effect is described, with its default as it is in the table. */
+static void test_manual_agrees_with_the_table(void **state)
+{
+    (void)state;
+    char *manual = read_text("docs/man/zoo.cfg.5");
+    for (size_t i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        if (key->kind == CONFIG_INERT) {
+            continue;
+        }
+        const char *value = key->default_text;
+        char *line = xasprintf("\n.It Cm %s%s%s%s\n", key->name, value ? " =" : "",
+                               value && *value ? " " : "", value ? value : "");
+        if (!strstr(manual, line)) {
+            fail_msg("zoo.cfg(5) has no line %s", line);
+        }
+        free(line);
+    }
+    free(manual);
+}
+
 /* No key twice, no exact key shadowed by a family, and a bound that its default keeps. */
 static void test_table_is_consistent(void **state)
 {
@@ -359,6 +394,7 @@ int main(void)
         cmocka_unit_test(test_print_keeps_the_secret),
         cmocka_unit_test(test_load_reports_the_file),
         cmocka_unit_test(test_table_is_consistent),
+        cmocka_unit_test(test_manual_agrees_with_the_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

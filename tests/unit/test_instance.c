@@ -82,13 +82,14 @@ static void test_config_search(void **state)
     expect_config_path(NULL, NULL, "/etc/zookeeper/conf/zoo.cfg");
     make_file("conf/zoo.cfg", "");
     expect_config_path(NULL, NULL, "./conf/zoo.cfg");
-    make_file("conf/b.cfg", "");
-    expect_config_path("b.cfg", NULL, "./conf/b.cfg");
+    expect_config_path("b.cfg", NULL, "b.cfg");
+    expect_config_path("other.cfg", NULL, "./conf/other.cfg");
     setenv("ZOOCFG", "c.cfg", 1);
     expect_config_path(NULL, NULL, "./conf/c.cfg");
     setenv("ZOOCFGDIR", "/z", 1);
     expect_config_path(NULL, NULL, "/z/c.cfg");
     expect_config_path(NULL, "/y", "/y/c.cfg");
+    expect_config_path("b.cfg", NULL, "/z/b.cfg");
     setenv("ZOOCFG", "/x/c.cfg", 1);
     expect_config_path(NULL, "/y", "/x/c.cfg");
 }
