@@ -269,7 +269,7 @@ static bool answers(int port)
     if (fd < 0) {
         return false;
     }
-    struct timeval timeout = { .tv_sec = PROBE_MS / 1000, .tv_usec = PROBE_MS % 1000 * 1000 };
+    struct timeval timeout = { .tv_sec = PROBE_MS / 1000, .tv_usec = PROBE_MS % 1000 * 1000L };
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
     struct sockaddr_in addr = { .sin_family = AF_INET,

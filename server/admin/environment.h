@@ -11,8 +11,8 @@
 /* The text of `envi`: Apache's keys, less those that only a JVM has. */
 void environment_print(const char *version, struct buf *out);
 
-/* Bytes in the files of dir/version-2; dir is dataDir or dataLogDir. */
-int64_t environment_dir_bytes(const char *dir);
+/* Bytes in the files of path/version-2; path is dataDir or dataLogDir. */
+int64_t environment_dir_bytes(const char *path);
 
 /* Open descriptors of this process, and how many it may have. */
 int64_t environment_open_fds(void);

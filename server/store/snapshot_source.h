@@ -15,7 +15,7 @@ struct snapshot_source;
 
 /* 0 or -errno. */
 int snapshot_source_open(const struct fsops *fs, const char *path, enum version_packing packing,
-                         struct snapshot_source **s);
+                         struct snapshot_source **out);
 /* Up to len bytes, at least 1; 0 at the end. -EBADMSG: the packing is damaged or ends too early. */
 ssize_t snapshot_source_read(struct snapshot_source *s, void *dst, size_t len);
 void snapshot_source_close(struct snapshot_source *s);

@@ -29,9 +29,9 @@ enum {
 
 struct snapshot_writer;
 
-/* Starts snapshot.<zxid> in dir. 0 or -errno; *w must be finished or aborted. */
+/* Starts snapshot.<zxid> in dir. 0 or -errno; *out must be finished or aborted. */
 int snapshot_writer_open(const struct fsops *fs, const char *dir, int64_t zxid,
-                         struct snapshot_writer **w);
+                         struct snapshot_writer **out);
 /* Adds a piece of payload. After an error only abort is left. */
 int snapshot_writer_write(struct snapshot_writer *w, const void *data, size_t len);
 /* Seals the file, gives it its name and frees w. digest: of the tree at zxid. On failure nothing is left

@@ -157,7 +157,7 @@ int txnlog_file_record(struct txnlog_file *f, int64_t offset, struct txnlog_reco
     if (record->end > f->size) {
         return torn(record, "cut off inside the record");
     }
-    got = peek(f, offset, (size_t)(TXNLOG_RECORD_EXTRA_BYTES + len), &p);
+    got = peek(f, offset, TXNLOG_RECORD_EXTRA_BYTES + (size_t)len, &p);
     if (got < 0) {
         return (int)got;
     }
