@@ -45,7 +45,7 @@ static inline size_t buf_readable(const struct buf *b)
 
 static inline const uint8_t *buf_head(const struct buf *b)
 {
-    return b->data + b->head;
+    return b->head > 0 ? b->data + b->head : b->data;
 }
 
 #endif

@@ -17,6 +17,7 @@ struct client *client_new(uint64_t id, void *conn)
     watcher_init(&c->watcher);
     list_init(&c->dirty);
     list_init(&c->settled);
+    list_init(&c->paused);
     list_init(&c->pending);
     return c;
 }
@@ -25,6 +26,7 @@ void client_free(struct client *c)
 {
     zk_assert(c->session == NULL);
     zk_assert(list_is_empty(&c->dirty));
+    zk_assert(list_is_empty(&c->paused));
     zk_assert(list_is_empty(&c->watcher.watches));
     while (client_first_pending(c)) {
         client_drop_pending(c, client_first_pending(c));

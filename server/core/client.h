@@ -42,6 +42,7 @@ struct client {
     struct buf out;          /* replies and events; the shell sends and consumes */
     struct list dirty;       /* in peer.dirty while the shell has something to do for it */
     struct list settled;     /* in peer.settled while its held requests may start */
+    struct list paused;      /* the shell's: connections that it has stopped reading */
     struct list pending;     /* struct pending.line */
     int32_t pending_count;
     struct client_stats {

@@ -8,7 +8,8 @@
 
 void wire_init(struct wire *w, const void *data, size_t len)
 {
-    w->at = data;
+    /* C forbids even adding 0 to NULL, which is where an empty buffer begins. */
+    w->at = len > 0 ? data : (const uint8_t *)"";
     w->end = w->at + len;
     w->failed = false;
 }
