@@ -41,8 +41,8 @@ void watch_table_fini(struct watch_table *t)
 
 void watcher_init(struct watcher *w)
 {
+    *w = (struct watcher){ .last_event = 0 };
     list_init(&w->watches);
-    w->last_event = 0;
 }
 
 static struct watch_path *find_path(const struct watch_table *t, struct slice path)
@@ -103,13 +103,13 @@ void watch_add(struct watch_table *t, struct watcher *w, enum watch_kind kind, s
     }
     struct watch *watch = xmalloc(sizeof(*watch));
     *watch = (struct watch){ .at = p, .watcher = w, .kind = kind };
-    if (list_is_empty(&p->watches[kind])) {
-        t->path_counts[kind]++;
-    }
+    t->path_counts[kind] += list_is_empty(&p->watches[kind]);
+    t->watcher_counts[kind] += w->counts[kind]++ == 0;
+    t->counts[kind]++;
+    t->count++;
     list_push_back(&p->watches[kind], &watch->by_path);
     list_push_back(&w->watches, &watch->by_watcher);
     htable_insert(&t->by_key, &watch->by_key, hash);
-    t->count++;
 }
 
 /* Leaves the path in place even if this was its last watch. */
@@ -118,9 +118,10 @@ static void remove_watch(struct watch_table *t, struct watch *watch)
     list_remove(&watch->by_path);
     list_remove(&watch->by_watcher);
     htable_remove(&t->by_key, &watch->by_key);
-    if (list_is_empty(&watch->at->watches[watch->kind])) {
-        t->path_counts[watch->kind]--;
-    }
+    enum watch_kind kind = watch->kind;
+    t->path_counts[kind] -= list_is_empty(&watch->at->watches[kind]);
+    t->watcher_counts[kind] -= --watch->watcher->counts[kind] == 0;
+    t->counts[kind]--;
     t->count--;
     free(watch);
 }

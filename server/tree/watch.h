@@ -28,6 +28,7 @@ enum watch_kind {
 /* Embedded in whatever watches: a client's connection. */
 struct watcher {
     struct list watches;
+    int64_t counts[WATCH_KINDS];
     uint64_t last_event; /* the last deletion it was told of: one event for two kinds of watch */
 };
 
@@ -37,7 +38,9 @@ struct watch_table {
     uint64_t hash_seed;
     uint64_t event_serial;
     int64_t count;
-    int64_t path_counts[WATCH_KINDS]; /* paths with a watch of that kind */
+    int64_t counts[WATCH_KINDS];         /* watches of that kind */
+    int64_t path_counts[WATCH_KINDS];    /* paths with one */
+    int64_t watcher_counts[WATCH_KINDS]; /* watchers with one */
 };
 
 /* Tells one watcher; the watch is gone already. path is in client form. */
