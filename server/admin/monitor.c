@@ -47,7 +47,6 @@ static const struct {
     FIGURE("min_latency", latency_ms_min),
     FIGURE("max_latency", latency_ms_max),
     FIGURE("watch_count", watch_count),
-    FIGURE("approximate_data_size", data_bytes),
     FIGURE("uptime", uptime_ms),
     FIGURE("connection_rejected", connections_rejected),
     FIGURE("connection_drop_count", connections_closed),
@@ -84,6 +83,8 @@ void monitor_print(const struct server_view *view, const char *version, struct b
     buf_printf(out, "zk_server_state\t%s\n", view->mode);
     print_ratio("avg_latency", view->latency_ms_sum, view->latency_count, out);
     print_number("znode_count", monitor_node_count(view), out);
+    /* The second root again: its path "/" is one byte. */
+    print_number("approximate_data_size", view->data_bytes + 1, out);
     print_number("open_file_descriptor_count", environment_open_fds(), out);
     print_number("max_file_descriptor_count", environment_fds_max(), out);
     print_number("local_sessions", 0, out);

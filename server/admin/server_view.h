@@ -45,7 +45,7 @@ struct server_view {
     int64_t last_zxid;
     int64_t znode_count; /* with the root and the system nodes */
     int64_t ephemeral_count;
-    int64_t data_bytes; /* paths and data */
+    int64_t data_bytes; /* paths and data; the root's path counts as empty */
     int64_t session_count;
     int64_t watch_count;            /* data and child watches */
     int64_t data_watch_count;       /* (connection, path) pairs, and this and the next two ... */

@@ -238,7 +238,7 @@ static void test_mntr(void **state)
     fixture_init(&f);
     f.view.watch_count = 7;
     f.view.ephemeral_count = 2;
-    f.view.data_bytes = 163;
+    f.view.data_bytes = 162;
     f.view.uptime_ms = 6208;
     f.view.session_count = 9;
     f.view.fsync_ms_sum = 3;
