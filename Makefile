@@ -153,6 +153,15 @@ $(B)/bin/zkload: $(B)/obj/tests/bench/zkload.o $(call lib_of,common)
 	$(call say,CC)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^
 
+.PHONY: bench-store
+bench-store: $(B)/bin/store_bench ## measure log replay and snapshots of 1,000,000 nodes
+	$(Q)dir=$$(mktemp -d) && $< $$dir; rc=$$?; rm -rf $$dir; exit $$rc
+
+$(B)/bin/store_bench: $(B)/obj/tests/bench/store_bench.o $(SERVER_A)
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $(SERVER_A) -Wl,--end-group $(SERVER_LIBS)
+
 # ---- lint -----------------------------------------------------------------------------------------
 .PHONY: lint lint-arrows
 lint-arrows: all
