@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,19 +108,19 @@ static pid_t read_pid(const char *path)
     return (pid_t)pid;
 }
 
+/* From /proc/PID/stat, `PID (NAME) STATE ...`. One that has ended but was not waited for is none. */
 static bool is_server(pid_t pid)
 {
-    char *path = xasprintf("/proc/%d/comm", (int)pid);
+    char *path = xasprintf("/proc/%d/stat", (int)pid);
     FILE *f = fopen(path, "re");
     char name[64] = "";
+    char state = 'Z';
+    bool is_read = f && fscanf(f, "%*d (%63[^)]) %c", name, &state) == 2;
     if (f) {
-        if (!fgets(name, sizeof(name), f)) {
-            name[0] = '\0';
-        }
         fclose(f);
     }
     free(path);
-    return strcmp(name, "zkserver\n") == 0 || strcmp(name, "java\n") == 0;
+    return is_read && state != 'Z' && (strcmp(name, "zkserver") == 0 || strcmp(name, "java") == 0);
 }
 
 pid_t instance_running_pid(const char *pid_path)
@@ -130,8 +129,7 @@ pid_t instance_running_pid(const char *pid_path)
     if (pid <= 0) {
         return pid;
     }
-    bool is_alive = kill(pid, 0) == 0 || errno == EPERM;
-    return is_alive && is_server(pid) ? pid : 0;
+    return is_server(pid) ? pid : 0;
 }
 
 int instance_write_pid(const char *pid_path, pid_t pid)

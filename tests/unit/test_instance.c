@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -132,6 +133,17 @@ static void test_only_a_running_server_counts(void **state)
     /* The same process under the name of a server. */
     assert_int_equal(pthread_setname_np(pthread_self(), "zkserver"), 0);
     assert_int_equal(instance_running_pid("pid"), getpid());
+    /* A child of that name that has ended, and then is gone altogether. */
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(0);
+    }
+    siginfo_t info;
+    assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
+    assert_int_equal(instance_write_pid("pid", child), 0);
+    assert_int_equal(instance_running_pid("pid"), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(instance_running_pid("pid"), 0);
     assert_int_equal(instance_write_pid("no/such/dir/pid", 1), -ENOENT);
 }
 
