@@ -91,6 +91,32 @@ $(B)/obj/%.o: %.c Makefile
 	$(call say,CC)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
 
+# ---- try it, install it --------------------------------------------------------------------------
+.PHONY: run stop deps install uninstall
+run: ## install what is missing, build, mount at MNT=./mnt; ZK=host:2181 mounts that ensemble
+	@scripts/deps build run
+	@$(MAKE) --no-print-directory -s all
+	@MNT='$(MNT)' ZK='$(ZK)' scripts/run
+
+stop: ## unmount MNT=./mnt and end its daemon and server
+	@MNT='$(MNT)' scripts/stop
+
+deps: ## install the missing Debian packages for building, running and testing
+	@scripts/deps
+
+# mount.zkfs lets `mount -t zkfs` work where mount(8) looks for it, which is in /usr/sbin: PREFIX=/usr.
+DEST  := $(DESTDIR)$(PREFIX)
+# docs/man/zkfs.8 -> share/man/man8/zkfs.8
+PAGES := $(foreach p,$(wildcard docs/man/*.?),$(DEST)/share/man/man$(subst .,,$(suffix $(p)))/$(notdir $(p)))
+install: all ## install the programs and manual pages; DESTDIR= PREFIX=/usr/local
+	install -d $(DEST)/bin $(DEST)/sbin
+	install -t $(DEST)/bin $(PROGRAMS)
+	ln -sf ../bin/zkfs $(DEST)/sbin/mount.zkfs
+	for page in $(PAGES); do install -D -m 644 docs/man/$${page##*/} $$page; done
+
+uninstall: ## remove what install has put there
+	rm -f $(PROGRAMS:$(B)/%=$(DEST)/%) $(DEST)/sbin/mount.zkfs $(PAGES)
+
 # ---- unit tests and fuzz regression -------------------------------------------------------------
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 TESTLIB_O  := $(call objs_of,$(wildcard tests/lib/*.c))

@@ -209,8 +209,9 @@ _Noreturn static void child_main(int socket_fd, pid_t parent)
         _exit(0); /* the daemon died before the line above */
     }
     int null_fd = open("/dev/null", O_RDWR);
+    /* It says nothing, and a pipe of the caller's that it held would never end. */
     if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0 ||
-        dup2(socket_fd, CHILD_SOCKET_FD) < 0 || close_range(CHILD_SOCKET_FD + 1, ~0U, 0) != 0 ||
+        dup2(null_fd, STDERR_FILENO) < 0 || dup2(socket_fd, CHILD_SOCKET_FD) < 0 || close_range(CHILD_SOCKET_FD + 1, ~0U, 0) != 0 ||
         chdir("/") != 0) {
         _exit(1);
     }

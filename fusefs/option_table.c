@@ -13,7 +13,7 @@
 #include "common/buf.h"
 #include "common/xalloc.h"
 
-enum { ROWS_MAX = 96, HELP_COLUMN = 30 };
+enum { ROWS_MAX = 96, HELP_COLUMN = 32 };
 
 struct parse {
     const struct option_row *rows;

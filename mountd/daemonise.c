@@ -30,7 +30,9 @@ int daemonise_init(struct daemonise *d, const char *log_file)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
-    *d = (struct daemonise){ .report_fd = -1, .signal_fd = -1, .log_file = log_file };
+    *d = (struct daemonise){
+        .report_fd = -1, .signal_fd = -1, .journal_fd = -1, .log_file = log_file
+    };
     /* Inherited as ignored (nohup, a shell's `&`), these would never arrive at the descriptor. */
     signal(SIGTERM, SIG_DFL);
     signal(SIGINT, SIG_DFL);
@@ -52,8 +54,12 @@ void daemonise_fini(struct daemonise *d)
     if (d->signal_fd >= 0) {
         close(d->signal_fd);
     }
+    if (d->journal_fd >= 0) {
+        close(d->journal_fd);
+    }
     d->report_fd = -1;
     d->signal_fd = -1;
+    d->journal_fd = -1;
 }
 
 int daemonise_take_signal(struct daemonise *d)
@@ -64,6 +70,11 @@ int daemonise_take_signal(struct daemonise *d)
 }
 
 /* ---- the first process ---------------------------------------------------------------------- */
+
+struct pipes {
+    int report[2]; /* one byte: the exit code */
+    int output[2]; /* the daemon's stderr until it is ready */
+};
 
 /* The daemon ended without a report: it crashed or was killed. */
 static int status_of_dead(pid_t daemon)
@@ -79,19 +90,38 @@ static int status_of_dead(pid_t daemon)
     return EXIT_MOUNT_FAILED;
 }
 
+/* Copies to our stderr what the daemon has written. False: nothing there, or no writer any more. */
+static bool relay(int output_fd)
+{
+    char text[1024];
+    ssize_t got = read(output_fd, text, sizeof(text));
+    if (got <= 0) {
+        return false;
+    }
+    ssize_t ignored = write(STDERR_FILENO, text, (size_t)got);
+    (void)ignored; /* a caller who has closed its stderr does not want it */
+    return true;
+}
+
 /* Waits for the daemon's report. What the user sends to us (^C) is passed on, and the daemon's
  * clean-up is waited for, so that nothing half-made is left when the prompt returns. */
-_Noreturn static void await_report(struct daemonise *d, int fd, pid_t daemon)
+_Noreturn static void await_report(struct daemonise *d, const struct pipes *p, pid_t daemon)
 {
-    struct pollfd fds[] = { { .fd = fd, .events = POLLIN },
-                            { .fd = d->signal_fd, .events = POLLIN } };
-    uint8_t code;
+    struct pollfd fds[] = { { .fd = p->report[0], .events = POLLIN },
+                            { .fd = d->signal_fd, .events = POLLIN },
+                            { .fd = p->output[0], .events = POLLIN } };
     for (;;) {
-        if (poll(fds, 2, -1) < 0) {
+        if (poll(fds, 3, -1) < 0) {
             continue; /* EINTR: nothing else can fail here */
         }
+        if (fds[2].revents != 0 && !relay(p->output[0])) {
+            fds[2].fd = -1;
+        }
         if (fds[0].revents != 0) {
-            ssize_t got = read(fd, &code, 1);
+            while (relay(p->output[0])) {
+            }
+            uint8_t code;
+            ssize_t got = read(p->report[0], &code, 1);
             _exit(got == 1 ? code : status_of_dead(daemon));
         }
         int signal_number = daemonise_take_signal(d);
@@ -101,31 +131,85 @@ _Noreturn static void await_report(struct daemonise *d, int fd, pid_t daemon)
     }
 }
 
+static void close_pair(int pair[2])
+{
+    close(pair[0]);
+    close(pair[1]);
+}
+
+static int pipes_open(struct pipes *p)
+{
+    if (pipe2(p->report, O_CLOEXEC) != 0) {
+        return -errno;
+    }
+    if (pipe2(p->output, O_CLOEXEC) != 0) {
+        int err = -errno;
+        close_pair(p->report);
+        return err;
+    }
+    /* Only the reading end: the daemon's lines are to wait for room. */
+    fcntl(p->output[0], F_SETFL, O_NONBLOCK);
+    return 0;
+}
+
+/* True if stderr is the journal: then it may stay, whoever started us. */
+static bool stderr_is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    struct stat st;
+    unsigned long long device;
+    unsigned long long inode;
+    return stream != NULL && fstat(STDERR_FILENO, &st) == 0 &&
+           sscanf(stream, "%llu:%llu", &device, &inode) == 2 && st.st_dev == device &&
+           st.st_ino == inode;
+}
+
+/* In the daemon: none of the caller's descriptors stays, nor its directory, which could never be
+ * unmounted. */
+static int leave_caller(struct daemonise *d, const struct pipes *p)
+{
+    setsid();
+    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null_fd < 0) {
+        return -errno;
+    }
+    if (stderr_is_journal()) {
+        d->journal_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    }
+    int err = 0;
+    if (dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0 ||
+        dup2(p->output[1], STDERR_FILENO) < 0 || chdir("/") != 0) {
+        err = -errno;
+    }
+    close(null_fd);
+    return err;
+}
+
 int daemonise_start(struct daemonise *d)
 {
-    int pipe_fds[2];
-    if (pipe2(pipe_fds, O_CLOEXEC) != 0) {
-        return -errno;
+    struct pipes p;
+    int err = pipes_open(&p);
+    if (err != 0) {
+        return err;
     }
     fflush(NULL);
     pid_t pid = fork();
     if (pid < 0) {
-        int err = -errno;
-        close(pipe_fds[0]);
-        close(pipe_fds[1]);
+        err = -errno;
+        close_pair(p.report);
+        close_pair(p.output);
         return err;
     }
     if (pid > 0) {
-        close(pipe_fds[1]);
-        await_report(d, pipe_fds[0], pid);
+        close(p.report[1]);
+        close(p.output[1]);
+        await_report(d, &p, pid);
     }
-    close(pipe_fds[0]);
-    d->report_fd = pipe_fds[1];
-    setsid();
-    if (chdir("/") != 0) {
-        return -errno; /* or the current directory could never be unmounted */
-    }
-    return 0;
+    d->report_fd = p.report[1];
+    close(p.report[0]);
+    err = leave_caller(d, &p);
+    close_pair(p.output);
+    return err;
 }
 
 /* ---- ready ---------------------------------------------------------------------------------- */
@@ -153,43 +237,26 @@ static void notify_systemd(void)
     close(fd);
 }
 
-/* True if stderr is the journal: then it may stay, whoever started us. */
-static bool stderr_is_journal(void)
+/* From here on nobody reads the pipe that stderr has been. */
+static void stderr_to_log(const struct daemonise *d)
 {
-    const char *stream = getenv("JOURNAL_STREAM");
-    struct stat st;
-    unsigned long long device;
-    unsigned long long inode;
-    return stream != NULL && fstat(STDERR_FILENO, &st) == 0 &&
-           sscanf(stream, "%llu:%llu", &device, &inode) == 2 && st.st_dev == device &&
-           st.st_ino == inode;
-}
-
-/* Lets go of the caller's terminal or pipe, which would look busy for as long as the mount
- * lives. */
-static void stdio_release(const char *log_file)
-{
-    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    int log_fd = -1;
-    if (log_file != NULL) {
-        log_fd = open(log_file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-        if (log_fd < 0) {
-            log_warn(MODULE, "log file %s: %s; using syslog", log_file, strerror(errno));
+    int fd = d->journal_fd;
+    if (d->log_file != NULL) {
+        fd = open(d->log_file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+        if (fd < 0) {
+            log_warn(MODULE, "log file %s: %s; using syslog", d->log_file, strerror(errno));
         }
     }
-    if (null_fd < 0) {
-        return;
-    }
-    dup2(null_fd, STDIN_FILENO);
-    dup2(null_fd, STDOUT_FILENO);
-    if (log_fd >= 0) {
-        dup2(log_fd, STDERR_FILENO);
-        close(log_fd);
-    } else if (!stderr_is_journal()) {
+    if (fd < 0) {
         log_to_syslog("zkfs");
-        dup2(null_fd, STDERR_FILENO);
+        fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
     }
-    close(null_fd);
+    if (fd >= 0) {
+        dup2(fd, STDERR_FILENO);
+    }
+    if (fd >= 0 && fd != d->journal_fd) {
+        close(fd);
+    }
 }
 
 void daemonise_report(struct daemonise *d, int exit_code)
@@ -201,7 +268,7 @@ void daemonise_report(struct daemonise *d, int exit_code)
         return;
     }
     if (exit_code == EXIT_OK) {
-        stdio_release(d->log_file);
+        stderr_to_log(d);
     }
     uint8_t code = (uint8_t)exit_code;
     if (write(d->report_fd, &code, 1) != 1) {

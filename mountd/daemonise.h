@@ -8,9 +8,13 @@
  * failed.
  *
  *      first process ---fork---> daemon (own session)
- *            | waits on a pipe      | embedded server, ensemble, mount ...
+ *            |<------ stderr -------| embedded server, ensemble, mount ...
  *            |<----- exit code -----+ daemonise_report
- *          exit                     | goes on serving, stdio let go
+ *          exit                     | goes on serving, stderr to the log
+ *
+ * The daemon never holds the caller's descriptors: it writes to a pipe that the first process
+ * copies to its own stderr. Else fusermount3, which stays for auto_unmount, would keep them, and
+ * a pipe that the caller reads (`out=$(zkfs ...)`) would not end before the mount does.
  *
  * With -f there is one process and the same calls do nothing but tell systemd (sd_notify).
  */
@@ -28,7 +32,8 @@ enum {
 struct daemonise {
     int report_fd;        /* of the daemon; -1: foreground, or reported already */
     int signal_fd;        /* readable when SIGTERM, SIGINT or SIGHUP has arrived */
-    const char *log_file; /* borrowed; NULL: syslog */
+    int journal_fd;       /* the caller's stderr if that is the journal, else -1 */
+    const char *log_file; /* borrowed; NULL: the journal if there is one, or syslog */
 };
 
 /* Blocks the signals that end a mount and opens signal_fd. Before any thread exists. 0 or
@@ -44,7 +49,7 @@ int daemonise_start(struct daemonise *d);
 int daemonise_take_signal(struct daemonise *d);
 
 /* Tells the first process how it went, once; later calls do nothing. With EXIT_OK the daemon
- * lets go of the caller's terminal and logs elsewhere from here on. Any thread. */
+ * logs elsewhere from here on. Any thread. */
 void daemonise_report(struct daemonise *d, int exit_code);
 
 /* Writes this process's id. 0 or -errno. */

@@ -285,8 +285,8 @@ static void on_ready(void *arg)
             log_warn(MODULE, "pid file %s: %s", m->options->pid_file, strerror(-err));
         }
     }
-    log_info(MODULE, "%s mounted on %s", m->options->fs.hosts, m->mountpoint);
     daemonise_report(m->daemon, EXIT_OK);
+    log_info(MODULE, "%s mounted on %s", m->options->fs.hosts, m->mountpoint);
 }
 
 static void step_mount(struct mount *m)

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,6 +102,12 @@ int mountpoint_check(const char *path, char **resolved, char **error)
         return check_error(path, -errno, error);
     }
     if (mountpoint_is_zkfs(absolute, NULL)) {
+        /* The kernel may have answered the stat above itself, for a daemon that has gone. */
+        struct statx stx;
+        if (statx(AT_FDCWD, absolute, AT_STATX_FORCE_SYNC, STATX_TYPE, &stx) != 0) {
+            free(absolute);
+            return check_error(path, -errno, error);
+        }
         *error = xasprintf("%s: already mounted; unmount it with `fusermount3 -u %s`", path, path);
         free(absolute);
         return -EBUSY;

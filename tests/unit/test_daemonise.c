@@ -118,11 +118,18 @@ static void daemon_ready(struct daemonise *d, int said)
 {
     say(said, getpid());
     say(said, getsid(0));
+    /* As fusermount3 does for auto_unmount, a child keeps the descriptors that it was given. */
+    pid_t child = fork();
+    if (child == 0) {
+        pause();
+        _exit(0);
+    }
     log_info("test", "before");
     daemonise_report(d, EXIT_OK);
     log_info("test", "after");
     say(said, 0);
     say(said, await_signal(d));
+    kill(child, SIGKILL);
     daemonise_report(d, EXIT_MOUNT_FAILED); /* nobody listens any more: no harm */
     daemonise_fini(d);
 }
@@ -215,7 +222,7 @@ static void test_systemd_is_told(void **state)
     assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
     setenv("NOTIFY_SOCKET", addr.sun_path, 1);
 
-    struct daemonise foreground = { .report_fd = -1, .signal_fd = -1 };
+    struct daemonise foreground = { .report_fd = -1, .signal_fd = -1, .journal_fd = -1 };
     daemonise_report(&foreground, EXIT_MOUNT_FAILED);
     char text[64] = "";
     assert_int_equal(recv(fd, text, sizeof(text) - 1, 0), -1);

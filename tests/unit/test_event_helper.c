@@ -302,6 +302,7 @@ static void test_it_holds_no_descriptor_of_the_daemon(void **state)
     assert_null(strstr(files, "passwd"));
     assert_non_null(strstr(files, "0=/dev/null"));
     assert_non_null(strstr(files, "1=/dev/null"));
+    assert_non_null(strstr(files, "2=/dev/null"));
     assert_non_null(strstr(files, "3=socket:"));
     assert_null(strstr(files, " 4="));
     free(files);

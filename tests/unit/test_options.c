@@ -250,8 +250,8 @@ static void test_help_and_print_cover_the_table(void **state)
     fusefs_options_help(&out);
     fusefs_options_print(&o, &out);
     char *text = buf_take_str(&out);
-    assert_non_null(strstr(text, "    timeout=SECONDS           how long"));
-    assert_non_null(strstr(text, "\n                              fails with ETIMEDOUT"));
+    assert_non_null(strstr(text, "    timeout=SECONDS             how long"));
+    assert_non_null(strstr(text, "\n                                fails with ETIMEDOUT"));
     assert_non_null(strstr(text, "\nhosts=h:2181\n"));
     assert_non_null(strstr(text, "\ntimeout=1250ms\n"));
     assert_non_null(strstr(text, "\noffline=error\n"));
