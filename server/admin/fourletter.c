@@ -210,13 +210,14 @@ bool fourletter_is_word(const uint8_t bytes[4])
     return find_word(bytes) != NULL;
 }
 
-/* 4lw.commands.whitelist: words with commas between them, or a single *. */
+/* 4lw.commands.whitelist: words with commas between them, or a single *. Apache's server adds srvr
+ * to every list, since zkServer.sh asks for it. */
 static bool is_allowed(const struct word *word, const char *whitelist)
 {
     static const char blanks[] = ", \t";
     const char *p = whitelist ? whitelist : "";
     p += strspn(p, blanks);
-    if (strcmp(p, "*") == 0) {
+    if (strcmp(p, "*") == 0 || strcmp(word->name, "srvr") == 0) {
         return true;
     }
     while (*p) {

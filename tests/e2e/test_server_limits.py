@@ -109,7 +109,10 @@ def test_garbage_instead_of_a_connect_request(server, bench):
     with Calm(server, bench, lines=2):
         for garbage in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", os.urandom(100)):
             conn = server.tcp()
-            conn.send(garbage + bytes(2 * MB))
+            try:
+                conn.send(garbage + bytes(2 * MB))
+            except OSError:
+                pass  # it did not wait for the rest
             assert conn.is_closed()
 
 

@@ -169,6 +169,9 @@ static void test_whitelist(void **state)
         expect(&f, "ruok",
                cases[i].allows_ruok ? "imok"
                                     : "ruok is not executed because it is not in the whitelist.\n");
+        char *srvr = answer(&f, "srvr");
+        assert_null(strstr(srvr, "whitelist"));
+        free(srvr);
     }
 }
 
