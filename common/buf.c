@@ -35,7 +35,8 @@ uint8_t *buf_reserve(struct buf *b, size_t extra)
         b->len -= b->head;
         b->head = 0;
     }
-    if (b->cap - b->len < extra) {
+    /* Even for nothing there is memory to point at: NULL + 0 is undefined. */
+    if (b->cap - b->len < extra || b->data == NULL) {
         size_t cap = b->cap ? b->cap : BUF_CAP_MIN;
         while (cap - b->len < extra) {
             zk_assert(cap <= SIZE_MAX / 2);
