@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "common/xalloc.h"
 #include "fusefs/option_table.h"
+#include "mountd/mountpoint.h"
 
 enum { TIME_MS_MAX = 24 * 3600 * 1000, POSITIONAL_MAX = 2 };
 
@@ -176,6 +177,8 @@ static int parse(struct mountd_options *o, struct fuse_args *args, char **error)
     fuse_opt_parse(args, &p, NULL, on_rest);
     err = positionals_apply(o, &p, error);
     positionals_free(&p);
+    /* It works through fusermount3 only; root can mount without, and then does without it. */
+    o->fs.auto_unmount = mountpoint_has_fusermount();
     if (err == 0) {
         err = fusefs_options_parse(&o->fs, args, error);
     }

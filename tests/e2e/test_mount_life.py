@@ -111,12 +111,12 @@ def mounted_in_background(bench):
     for point in points:
         if is_mounted(point):
             bench.run(["umount", point])
-    wait_for("the daemons end", lambda: not bench.tagged_pids() or not any_zkfs(bench))
+    wait_for("the daemons end", lambda: not any_running(bench, "zkfs"))
 
 
-def any_zkfs(bench):
+def any_running(bench, *programs):
     names = [Path(f"/proc/{pid}/comm") for pid in bench.tagged_pids()]
-    return any(name.exists() and name.read_text().strip() in ("zkfs", "zkserver") for name in names)
+    return any(name.exists() and name.read_text().strip() in programs for name in names)
 
 
 def test_exit_status_comes_after_the_mount_answers(bench, server, zk, mounted_in_background):
@@ -144,7 +144,7 @@ def test_mount_command(bench, server, zk):
         findmnt -no FSTYPE {point}
         umount {point}"""
     assert bench.run(["unshare", "-m", "sh", "-c", story]).stdout == "valuefuse.zkfs\n"
-    wait_for("the daemon ends", lambda: not any_zkfs(bench))
+    wait_for("the daemon ends", lambda: not any_running(bench, "zkfs"))
 
 
 def test_ensemble_that_is_not_there(bench):
@@ -201,7 +201,7 @@ def test_embedded_server_keeps_its_data_under_the_state_directory(bench):
     bench.run([ZKFS, "--embedded", point], env={"XDG_STATE_HOME": str(home)})
     (point / "f").write_bytes(b"v")
     bench.run(["umount", point])
-    wait_for("both end", lambda: not any_zkfs(bench))
+    wait_for("both end", lambda: not any_running(bench, "zkfs", "zkserver"))
     assert list(home.rglob("log.*"))
 
 
@@ -209,7 +209,7 @@ def test_embedded_server_does_not_outlive_a_killed_daemon(bench):
     mount = Mount(bench, None, arguments=[f"--embedded={bench.path('data')}"]).start()
     mount.kill9()
     mount.remove_dead()
-    wait_for("the server ends too", lambda: not any_zkfs(bench))
+    wait_for("the server ends too", lambda: not any_running(bench, "zkfs", "zkserver"))
 
 
 # ---- make run ------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ def test_make_run_and_make_stop(bench):
     finally:
         bench.run(["make", "stop"], cwd=copy, env=env)
     assert not is_mounted(point)
-    wait_for("nothing is left", lambda: not any_zkfs(bench))
+    wait_for("nothing is left", lambda: not any_running(bench, "zkfs", "zkserver"))
 
 
 @pytest.mark.timeout(180)

@@ -58,10 +58,11 @@ class Mount:
         self.process.kill9()
 
     def remove_dead(self):
-        """What a user does after the daemon was killed."""
+        """After the daemon was killed: auto_unmount takes the mount away, or else the user does."""
         self.stop_watching()
-        if self.is_mounted():
+        if "no_auto_unmount" in self.options:
             self.bench.run(["fusermount3", "-u", self.path])
+        wait_for("the dead mount is removed", lambda: not self.is_mounted())
 
     def close(self):
         """The end of a test: never fails, leaves the rest to the bench's search."""
