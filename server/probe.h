@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 /* Its mode as `srvr` says it ("standalone", "leader" ...) into mode. 0 or -errno: -ENOMSG if it
- * answers something else, as it does when srvr is not on its whitelist. */
+ * answers something else. */
 int probe_mode(const char *host, int port, char *mode, size_t size);
 
 #endif

@@ -210,23 +210,21 @@ bool fourletter_is_word(const uint8_t bytes[4])
     return find_word(bytes) != NULL;
 }
 
-/* 4lw.commands.whitelist: words with commas between them, or a single *. Apache's server adds srvr
- * to every list, since zkServer.sh asks for it. */
+/* 4lw.commands.whitelist: words with commas between them; * stands for all. Apache always allows srvr,
+ * since its own zkServer.sh asks for it. */
 static bool is_allowed(const struct word *word, const char *whitelist)
 {
     static const char blanks[] = ", \t";
-    const char *p = whitelist ? whitelist : "";
-    p += strspn(p, blanks);
-    if (strcmp(p, "*") == 0 || strcmp(word->name, "srvr") == 0) {
+    if (memcmp(word->name, "srvr", 4) == 0) {
         return true;
     }
-    while (*p) {
+    const char *p = whitelist ? whitelist : "";
+    for (p += strspn(p, blanks); *p; p += strspn(p, blanks)) {
         size_t len = strcspn(p, blanks);
-        if (len == 4 && memcmp(p, word->name, 4) == 0) {
+        if ((len == 1 && *p == '*') || (len == 4 && memcmp(p, word->name, 4) == 0)) {
             return true;
         }
         p += len;
-        p += strspn(p, blanks);
     }
     return false;
 }

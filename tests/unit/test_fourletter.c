@@ -155,12 +155,9 @@ static void test_whitelist(void **state)
         const char *whitelist;
         bool allows_ruok;
     } cases[] = {
-        { "*", true },           { " * ", false },
-        { "ruok", true },        { "srvr, ruok ,isro", true },
-        { "srvr,ruok2", false }, { "", false },
-        { NULL, false },         { "srvr", false },
-        { "ruo", false },        { "**", false },
-        { ",,ruok,", true },
+        { "*", true },           { " * ", true }, { "ruok", true },    { "srvr, ruok ,isro", true },
+        { "srvr,ruok2", false }, { "", false },   { NULL, false },     { "srvr", false },
+        { "ruo", false },        { "**", false }, { ",,ruok,", true }, { "stat,*", true },
     };
     struct fixture f;
     fixture_init(&f);
