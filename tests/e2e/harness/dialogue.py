@@ -47,7 +47,11 @@ class Conversation:
         return told
 
     def _plain(self, op, reply):
-        return self._named(z.decode_body(op, reply.body))
+        value = z.decode_body(op, reply.body)
+        if op == z.MULTI:
+            # Apache 3.8.0 answers a create2 inside a multi as a create; later ones do as we do.
+            value = [(z.CREATE, v[0]) if kind == z.CREATE2 else (kind, v) for kind, v in value]
+        return self._named(value)
 
     def _named(self, value):
         if isinstance(value, z.Stat):
@@ -125,7 +129,8 @@ def random_op(rng, in_multi=False):
     ]
     if in_multi:
         return rng.choice(writes + [(z.CHECK, z.versioned(path, version))])
-    watch = rng.random() < 0.5
+    # Apache takes "" for "/" in reads, but files the watch under "", where nothing ever fires.
+    watch = rng.random() < 0.5 and path != ""
     others = [
         (z.CREATE2, z.create_body(path, data, rng.choice(ACLS), rng.choice([0, 0, 1, 2, 3, 9]))),
         (z.SET_ACL, z.jstr(path) + z.jacl(rng.choice(ACLS)) + z.jint(version)),
@@ -166,7 +171,7 @@ def recorded_steps(ops):
         frame = bytes.fromhex(entry["request"])[4:]
         op = int.from_bytes(frame[4:8], "big", signed=True)
         xid = int.from_bytes(frame[:4], "big", signed=True)
-        if op in ops and xid > 0:
+        if op in ops and xid > 0 and "createContainer" not in entry["title"]:
             name = "other" if "other session" in entry["title"] else "main"
             steps.append((name, op, frame[8:]))
     return steps
