@@ -237,9 +237,8 @@ struct vec acl_none(void)
 void acl_table_init(struct acl_table *t, uint64_t hash_seed)
 {
     htable_init(&t->by_content);
+    htable_init(&t->by_id);
     list_init(&t->all);
-    t->by_id = NULL;
-    t->by_id_cap = 0;
     t->last_id = 0;
     t->hash_seed = hash_seed;
 }
@@ -248,7 +247,7 @@ static void drop_entry(struct acl_table *t, struct acl_entry *e)
 {
     htable_remove(&t->by_content, &e->by_content);
     list_remove(&e->all);
-    t->by_id[e->id] = NULL;
+    htable_remove(&t->by_id, &e->by_id);
     free(e);
 }
 
@@ -258,7 +257,7 @@ void acl_table_fini(struct acl_table *t)
         drop_entry(t, list_entry(it, struct acl_entry, all));
     }
     htable_fini(&t->by_content);
-    free(t->by_id);
+    htable_fini(&t->by_id);
 }
 
 static uint64_t content_hash(const struct acl_table *t, struct vec acl)
@@ -280,20 +279,18 @@ static struct acl_entry *find_content(const struct acl_table *t, struct vec acl)
 
 static struct acl_entry *find_id(const struct acl_table *t, int64_t id)
 {
-    return id > 0 && (size_t)id < t->by_id_cap ? t->by_id[id] : NULL;
+    uint64_t hash = hash_u64((uint64_t)id, t->hash_seed);
+    for (struct hlink *l = htable_first(&t->by_id, hash); l; l = hlink_next(l, hash)) {
+        struct acl_entry *e = list_entry(l, struct acl_entry, by_id);
+        if (e->id == id) {
+            return e;
+        }
+    }
+    return NULL;
 }
 
 static struct acl_entry *add_entry(struct acl_table *t, int64_t id, struct vec acl)
 {
-    if ((size_t)id >= t->by_id_cap) {
-        size_t cap = t->by_id_cap ? t->by_id_cap : 64;
-        while (cap <= (size_t)id) {
-            cap *= 2;
-        }
-        t->by_id = xrealloc(t->by_id, cap * sizeof(*t->by_id));
-        memset(t->by_id + t->by_id_cap, 0, (cap - t->by_id_cap) * sizeof(*t->by_id));
-        t->by_id_cap = cap;
-    }
     size_t len = slice_size(acl.raw);
     struct acl_entry *e = xmalloc(sizeof(*e) + len);
     e->id = id;
@@ -304,7 +301,7 @@ static struct acl_entry *add_entry(struct acl_table *t, int64_t id, struct vec a
     }
     htable_insert(&t->by_content, &e->by_content, content_hash(t, acl));
     list_push_back(&t->all, &e->all);
-    t->by_id[id] = e;
+    htable_insert(&t->by_id, &e->by_id, hash_u64((uint64_t)id, t->hash_seed));
     if (id > t->last_id) {
         t->last_id = id;
     }
@@ -348,7 +345,7 @@ struct vec acl_table_get(const struct acl_table *t, int64_t id)
 }
 
 /* Ids count up from 1 with the lists ever made; a snapshot whose ids are far beyond is not one. */
-#define ACL_ID_MAX ((int64_t)1 << 28)
+#define ACL_ID_MAX ((int64_t)1 << 48)
 
 bool acl_table_load(struct acl_table *t, int64_t id, struct vec acl)
 {

@@ -37,6 +37,7 @@ enum { ACL_ID_OPEN = -1 };
 
 struct acl_entry {
     struct hlink by_content;
+    struct hlink by_id;
     struct list all;  /* in order of id */
     int64_t id;
     int64_t refcount; /* znodes that use it */
@@ -46,8 +47,7 @@ struct acl_entry {
 struct acl_table {
     struct htable by_content;
     struct list all; /* struct acl_entry.all */
-    struct acl_entry **by_id; /* by_id[i] has id i; NULL where dropped */
-    size_t by_id_cap;
+    struct htable by_id;
     int64_t last_id;
     uint64_t hash_seed;
 };
