@@ -413,6 +413,15 @@ char *embedded_describe_end(struct embedded *e)
     return xasprintf("ended with status %d", WEXITSTATUS(status));
 }
 
+int embedded_respawn(struct embedded *e)
+{
+    kill_and_reap(e); /* nothing but the descriptor, if its end has been described */
+    char *program = find_program("zkserver");
+    int err = program != NULL ? spawn(e, program) : -ENOENT;
+    free(program);
+    return err;
+}
+
 void embedded_stop(struct embedded *e)
 {
     if (e == NULL) {

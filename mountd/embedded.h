@@ -12,8 +12,8 @@
  *      DIR/zkserver.log   what the server logs; the one before is zkserver.log.old
  *      DIR/data/          its snapshots and transaction logs
  *
- * The server ends with the daemon, also when that is killed. For one thread, which must live as
- * long as the process: the kernel ends the server with the thread that started it.
+ * The server ends with the daemon, also when that is killed: the kernel ends it with the thread
+ * that called embedded_start or embedded_respawn. One thread at a time.
  */
 struct embedded;
 
@@ -34,6 +34,10 @@ int embedded_pid_fd(const struct embedded *e);
 
 /* How the server ended, in words that the caller frees; call when embedded_pid_fd is readable. */
 char *embedded_describe_end(struct embedded *e);
+
+/* Starts a server that has ended again, on the same port, and does not wait for it: clients
+ * come back by themselves. 0 or -errno. */
+int embedded_respawn(struct embedded *e);
 
 /* Ends the server, politely first, and waits for it. NULL is fine. */
 void embedded_stop(struct embedded *e);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/assert.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/xalloc.h"
 #include "fusefs/fusefs.h"
@@ -24,11 +25,14 @@
 
 #define MODULE "mount"
 
+/* The embedded server is started again after a second, and ever later if it keeps ending. */
+enum { RESPAWN_DELAY_MS = 1000, RESPAWN_DELAY_MS_MAX = 60000 };
+
 struct mount {
     struct mountd_options *options; /* borrowed */
     const char *mountpoint;         /* borrowed */
     struct daemonise *daemon;       /* borrowed */
-    struct embedded *embedded;      /* owned; NULL: none */
+    struct embedded *embedded;      /* owned, by the watcher once that runs; NULL: none */
     struct fusefs *fs;              /* owned; set before the watcher starts */
     pthread_t watcher;
     bool has_watcher;
@@ -114,37 +118,72 @@ static void on_signal(struct mount *m)
     }
 }
 
-/* The mount stays: what is cached is still readable, and the operator sees why the rest is not. */
-static void on_server_end(struct mount *m)
+/* When to start the embedded server again. */
+struct respawn {
+    int64_t started_ms; /* last start */
+    int64_t due_ms;     /* 0: it runs */
+    int delay_ms;       /* for the next time */
+};
+
+/* The mount stays: what is cached is still readable, and clients come back once the server is
+ * there. */
+static void on_server_end(struct mount *m, struct respawn *r)
 {
+    int64_t now_ms = clock_now_ms();
+    bool was_steady = now_ms - r->started_ms > RESPAWN_DELAY_MS_MAX;
+    r->delay_ms = was_steady ? RESPAWN_DELAY_MS : r->delay_ms;
     char *how = embedded_describe_end(m->embedded);
-    log_error(MODULE, "the embedded server %s; unmount and mount again to start it", how);
+    log_error(MODULE, "the embedded server %s, starting it again in %d s", how, r->delay_ms / 1000);
     free(how);
+    r->due_ms = now_ms + r->delay_ms;
+    r->delay_ms = r->delay_ms * 2 < RESPAWN_DELAY_MS_MAX ? r->delay_ms * 2 : RESPAWN_DELAY_MS_MAX;
+}
+
+static void respawn_server(struct mount *m, struct respawn *r)
+{
+    r->started_ms = clock_now_ms();
+    int err = embedded_respawn(m->embedded);
+    if (err == 0) {
+        r->due_ms = 0;
+        log_info(MODULE, "embedded server started again");
+    } else {
+        r->due_ms = r->started_ms + RESPAWN_DELAY_MS_MAX;
+        log_error(MODULE, "cannot start the embedded server: %s", strerror(-err));
+    }
+}
+
+static int respawn_wait_ms(const struct respawn *r)
+{
+    int64_t wait_ms = r->due_ms - clock_now_ms();
+    return r->due_ms == 0 ? -1 : wait_ms > 0 ? (int)wait_ms : 0;
 }
 
 static void *watcher_main(void *arg)
 {
     struct mount *m = arg;
-    struct pollfd fds[] = {
-        { .fd = m->watcher_end_fd, .events = POLLIN },
-        { .fd = m->daemon->signal_fd, .events = POLLIN },
-        { .fd = m->embedded != NULL ? embedded_pid_fd(m->embedded) : -1, .events = POLLIN },
-    };
+    struct respawn r = { .started_ms = clock_now_ms(), .delay_ms = RESPAWN_DELAY_MS };
     for (;;) {
-        if (poll(fds, 3, -1) < 0) {
-            continue; /* EINTR */
-        }
-        if (fds[0].revents != 0) {
-            return NULL;
-        }
-        if (fds[1].revents != 0) {
+        bool has_server = m->embedded != NULL && r.due_ms == 0;
+        struct pollfd fds[] = {
+            { .fd = m->watcher_end_fd, .events = POLLIN },
+            { .fd = m->daemon->signal_fd, .events = POLLIN },
+            { .fd = has_server ? embedded_pid_fd(m->embedded) : -1, .events = POLLIN },
+        };
+        int n = poll(fds, 3, respawn_wait_ms(&r));
+        if (n == 0) {
+            respawn_server(m, &r);
+        } else if (n > 0 && fds[0].revents != 0) {
+            break;
+        } else if (n > 0 && fds[1].revents != 0) {
             on_signal(m);
-        }
-        if (fds[2].revents != 0) {
-            on_server_end(m);
-            fds[2].fd = -1;
+        } else if (n > 0) {
+            on_server_end(m, &r);
         }
     }
+    /* Here, because the kernel would kill it with this thread if this thread has started it. */
+    embedded_stop(m->embedded);
+    m->embedded = NULL;
+    return NULL;
 }
 
 static int watcher_start(struct mount *m)
@@ -318,13 +357,15 @@ static void step_unmount(struct mount *m)
 {
     fusefs_free(m->fs);
     m->fs = NULL;
-    watcher_stop(m);
-    embedded_stop(m->embedded); /* last: closing the session needs it */
+    watcher_stop(m); /* and the server: last, closing the session needs it */
+    embedded_stop(m->embedded);
     m->embedded = NULL;
     if (m->options->pid_file != NULL) {
         pid_file_remove(m->options->pid_file);
     }
-    enter(m, MOUNT_UNMOUNTED);
+    if (enter(m, MOUNT_UNMOUNTED) && m->was_ready) {
+        log_info(MODULE, "unmounted %s", m->mountpoint);
+    }
 }
 
 /* An end before READY is an answer to whoever waits; after it, the report goes nowhere. */

@@ -247,6 +247,12 @@ static void test_an_end_of_its_own_is_noticed(void **state)
     char *how = embedded_describe_end(e);
     assert_string_equal(how, "was ended by signal 9");
     free(how);
+
+    int port = port_of(e);
+    assert_int_equal(embedded_respawn(e), 0);
+    assert_int_equal(port_of(e), port);
+    fd.fd = embedded_pid_fd(e);
+    assert_int_equal(poll(&fd, 1, 0), 0);
     embedded_stop(e);
 }
 
