@@ -135,10 +135,10 @@ unit: $(UNIT_TESTS) ## build and run the unit tests of this VARIANT
 # Each target replays its corpus without a fuzzer; an abort of the target fails the build.
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-$(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/main.o $(ALL_A)
+$(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/main.o $(TESTLIB_O) $(ALL_A)
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(B)/obj/tests/fuzz/main.o -Wl,--start-group $(ALL_A) \
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(B)/obj/tests/fuzz/main.o $(TESTLIB_O) -Wl,--start-group $(ALL_A) \
 		-Wl,--end-group $(FUSE_LIBS) $(SERVER_LIBS)
 
 .PHONY: fuzz-replay fuzz
@@ -152,7 +152,8 @@ fuzz: ## fuzz FUZZ=config for FUZZ_SECONDS=60 with clang's libFuzzer
 	@mkdir -p build/fuzz/$(FUZZ)
 	clang $(CPPFLAGS_ALL) -std=gnu11 -O1 -g -pthread -fsanitize=fuzzer,address,undefined \
 		-fno-sanitize-recover=undefined -o build/fuzz/fuzz_$(FUZZ) tests/fuzz/fuzz_$(FUZZ).c \
-		$(common_SRC) $(foreach m,$(PURE) $(SHELL_),$($(m)_SRC)) $(server_SRC) $(SERVER_LIBS)
+		$(wildcard tests/lib/*.c) $(common_SRC) $(foreach m,$(PURE) $(SHELL_),$($(m)_SRC)) \
+		$(server_SRC) $(SERVER_LIBS)
 	build/fuzz/fuzz_$(FUZZ) -max_total_time=$(FUZZ_SECONDS) -timeout=10 -artifact_prefix=build/fuzz/$(FUZZ)- \
 		build/fuzz/$(FUZZ) tests/fuzz/corpus/$(FUZZ)
 
