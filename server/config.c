@@ -172,21 +172,6 @@ static bool set_text(struct load *l, const struct config_key *key, const char *t
     return true;
 }
 
-static bool set_compression(struct load *l, const struct config_key *key, const char *text)
-{
-    enum config_compression method = CONFIG_COMPRESSION_NONE;
-    if (strcasecmp(text, "gz") == 0) {
-        method = CONFIG_COMPRESSION_GZIP;
-    } else if (strcasecmp(text, "snappy") == 0) {
-        warn(l, l->line, "%s=%s: snapshots are written without compression instead", key->name,
-             text);
-    } else if (*text != '\0') {
-        return fail(l, l->line, "%s=%s: must be gz, snappy or empty", key->name, text);
-    }
-    *(enum config_compression *)field_of(l->cfg, key) = method;
-    return true;
-}
-
 static bool set_inert(struct load *l, const struct config_key *key, const char *name,
                       const char *text)
 {
@@ -219,8 +204,6 @@ static bool set_value(struct load *l, const struct config_key *key, const char *
     case CONFIG_TEXT:
     case CONFIG_SECRET:
         return set_text(l, key, text);
-    case CONFIG_COMPRESSION_METHOD:
-        return set_compression(l, key, text);
     case CONFIG_INERT:
         return set_inert(l, key, name, text);
     }
@@ -475,9 +458,6 @@ static void print_key(const struct config *cfg, const struct config_key *key, st
         break;
     case CONFIG_PEER_TYPE:
         text = *(const bool *)field ? "observer" : "participant";
-        break;
-    case CONFIG_COMPRESSION_METHOD:
-        text = *(const enum config_compression *)field == CONFIG_COMPRESSION_GZIP ? "gz" : "";
         break;
     case CONFIG_INERT:
         return;

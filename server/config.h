@@ -17,8 +17,6 @@
 
 #include "common/buf.h"
 
-enum config_compression { CONFIG_COMPRESSION_NONE, CONFIG_COMPRESSION_GZIP };
-
 /* One way to reach a server of the ensemble. */
 struct config_address {
     char *host; /* as written: a name or an address, without brackets */
@@ -78,9 +76,8 @@ struct config {
     bool force_sync;
     int fsync_warning_ms;
     bool snapshot_trust_empty;
-    enum config_compression snapshot_compression;
     int purge_retain_count;    /* snapshots to keep */
-    int64_t purge_interval_ms; /* 0: never purge */
+    int64_t purge_interval_ms; /* 0: never purge; else after each snapshot */
 
     /* ensemble, read and checked; one server alone uses none of it */
     int init_limit_ticks; /* 0: not set */

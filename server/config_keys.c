@@ -75,8 +75,6 @@ const struct config_key config_keys[] = {
     YESNO("forceSync", force_sync, "yes"),
     INT("fsync.warningthresholdms", fsync_warning_ms, "1000", 0, INT32_MAX),
     BOOL("snapshot.trust.empty", snapshot_trust_empty, "false"),
-    { "snapshot.compression.method", CONFIG_COMPRESSION_METHOD, AT(snapshot_compression), "", 0, 0,
-      false },
     RAISED("autopurge.snapRetainCount", purge_retain_count, "3", 3),
     /* Apache's default is 0, and full disks are the best-known way to lose an ensemble. */
     { "autopurge.purgeInterval", CONFIG_HOURS, AT(purge_interval_ms), "1", 0, INT64_MAX, false },
@@ -143,6 +141,7 @@ const struct config_key config_keys[] = {
     INERT("serializeLastProcessedZxid.enabled", NULL),
     INERT("serverCnxnFactory", NULL),
     INERT("sessionRequireClientSASLAuth", "false"),
+    INERT("snapshot.compression.method", ""),
     INERT("snapshotSizeFactor", NULL),
     INERT("ssl.", NULL),
     INERT("sslQuorum", "false"),

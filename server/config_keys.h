@@ -15,7 +15,6 @@ enum config_kind {
     CONFIG_YES_NO,     /* bool */
     CONFIG_TEXT,       /* char *; an empty value is NULL */
     CONFIG_SECRET,     /* char *, never printed */
-    CONFIG_COMPRESSION_METHOD,
     CONFIG_PEER_TYPE,
     /* Apache knows it, this server does not act on it: accepted with a warning, unless the value
      * asks for what happens anyway (default_text). A name that ends in '.' stands for all that

@@ -108,7 +108,7 @@ static pid_t read_pid(const char *path)
     return (pid_t)pid;
 }
 
-/* From /proc/PID/stat, `PID (NAME) STATE ...`. One that has ended but was not waited for is none. */
+/* From /proc/PID/stat, `PID (NAME) STATE ...`. One that has ended and was not waited for is none. */
 static bool is_server(pid_t pid)
 {
     char *path = xasprintf("/proc/%d/stat", (int)pid);

@@ -13,10 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/log.h"
 #include "common/version.h"
+#include "common/xalloc.h"
 #include "server/config.h"
 #include "server/control.h"
 #include "server/instance.h"
@@ -189,6 +191,19 @@ static void raise_fd_limit(void)
     }
 }
 
+/* With datadir.autocreate=false a missing directory means that a disk is not mounted. */
+static bool has_dir(const char *dir)
+{
+    char *path = xasprintf("%s/version-2", dir);
+    struct stat st;
+    bool ok = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    if (!ok) {
+        log_error("main", "%s is missing, and datadir.autocreate is false", path);
+    }
+    free(path);
+    return ok;
+}
+
 static int serve(const struct config *cfg, int ready_fd)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -197,6 +212,9 @@ static int serve(const struct config *cfg, int ready_fd)
         log_error("main", "%zu servers are configured, this version serves alone only",
                   cfg->server_count);
         return EXIT_BAD_CONFIG;
+    }
+    if (!cfg->datadir_autocreate && (!has_dir(cfg->data_dir) || !has_dir(cfg->log_dir))) {
+        return EXIT_FAILED;
     }
     /* Until it exists, a signal ends the process at once, which loses nothing. */
     if (server_new(cfg, &served) < 0) {

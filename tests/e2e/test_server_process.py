@@ -109,6 +109,17 @@ def test_port_in_use_ends_the_start(bench, ours, new_server):
     assert ours.process.wait() == 1
 
 
+def test_missing_directory_is_not_made_against_the_will(bench, ours):
+    bench.expect_log(r" ERROR .*version-2 is missing")
+    ours.settings["datadir.autocreate"] = "false"
+    ours.write_config()
+    ours.start(wait=False)
+    assert ours.process.wait() == 1
+    assert not (ours.data / "version-2").exists()
+    (ours.data / "version-2").mkdir()
+    ours.start()
+
+
 def test_stale_pid_file_is_no_server(bench, ours):
     """The number in it has gone to another process, which must live on."""
     other = bench.spawn(["sleep", "60"], "other")
