@@ -292,6 +292,7 @@ static int recover(struct server *s, uint64_t seed)
     if (err < 0) {
         log_error("server", "cannot recover %s: %s", cfg->data_dir,
                   s->recovered.error ? s->recovered.error : strerror(-err));
+        recovery_fini(&s->recovered); /* the text is the caller's, also after a failure */
         return err;
     }
     if (s->recovered.digest_mismatches > 0) {
