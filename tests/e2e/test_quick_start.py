@@ -10,7 +10,6 @@ ZKCLI = "/usr/share/zookeeper/bin/zkCli.sh"
 C_CLI = "/usr/lib/zookeeper/bin/cli_mt"
 
 
-@pytest.mark.asan
 def test_kazoo_creates_reads_sets_and_deletes(zk):
     assert zk.create("/zkPro", b"MyData") == "/zkPro"
     data, stat = zk.get("/zkPro")

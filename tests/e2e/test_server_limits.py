@@ -51,7 +51,6 @@ FRAMES = {
 }
 
 
-@pytest.mark.asan
 @pytest.mark.own_server()
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES.keys())
 @pytest.mark.parametrize("in_session", [True, False], ids=["in a session", "at once"])
@@ -94,7 +93,6 @@ def huge_vectors():
     }
 
 
-@pytest.mark.asan
 @pytest.mark.own_server()
 @pytest.mark.parametrize("op, body", huge_vectors().values(), ids=huge_vectors().keys())
 def test_lengths_inside_a_record_are_not_believed(server, bench, op, body):

@@ -28,7 +28,6 @@ def test_session_timeout_is_negotiated_between_2_and_20_ticks(server, asked, giv
     assert server.tcp().connect(timeout=asked).timeout == given
 
 
-@pytest.mark.asan
 def test_session_comes_back_with_its_id_and_password(server):
     first = server.raw()
     first.ok(z.CREATE, z.create_body("/mine", b"", flags=1))
@@ -112,7 +111,6 @@ def test_pings_keep_a_session_alive(server):
 # ---- nodes and numbers ---------------------------------------------------------------------------
 
 
-@pytest.mark.asan
 def test_four_kinds_of_nodes(server):
     conn = server.raw()
     conn.ok(z.CREATE, z.create_body("/d"))
@@ -135,7 +133,6 @@ def test_every_created_child_moves_the_sequence_and_no_deleted_one_does(server):
     assert conn.ok(z.CREATE, z.create_body("/q/", flags=2)) == "/q/0000000003"
 
 
-@pytest.mark.asan
 def test_stat_arithmetic(server):
     conn = server.raw()
     created = conn.call(z.CREATE, z.create_body("/p", b"12345"))
@@ -307,7 +304,6 @@ def test_each_kind_of_watch_fires_for_its_changes(server):
     assert watcher.events == [], "a data and a child watch give one notice of a delete"
 
 
-@pytest.mark.asan
 def test_event_comes_before_the_answer_that_shows_the_change(server):
     """Rule W7: for the writer itself, and for a reader that polls while the other writes."""
     watcher, writer = server.raw(), server.raw()
@@ -380,7 +376,6 @@ def test_watches_set_again_after_a_reconnect(server):
 # ---- multi ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.asan
 def test_multi_is_one_transaction(server):
     conn = server.raw()
     conn.ok(z.CREATE, z.create_body("/m"))
