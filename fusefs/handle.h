@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FUSEFS_HANDLE_H
+#define FUSEFS_HANDLE_H
+
+/*
+ * An open file. A reader holds one version of the value and reads that from start to end. A writer has a
+ * buffer of its own that reaches ZooKeeper as one setData (commit.h), so nobody ever sees half a value.
+ *
+ * Readers come in two modes, chosen at open:
+ *   cached  through the kernel's page cache, shared by all cached readers of the inode, who all read the
+ *           same version. For files that nobody is changing: a second cat costs no READ.
+ *   direct  each read(2) is a READ that this handle answers from its version. For files that are being
+ *           changed, since the kernel has one size and one set of pages for an inode, not for a version.
+ * A cached reader that is overtaken by a change keeps its version: while one is open, attributes are
+ * not cached, so that the kernel asks for the size before each of its reads and gets the one of its
+ * version, and new readers are direct. If the new value only continues the old one, it moves on.
+ *
+ * By fs->lock, all of it.
+ */
+#include <fuse3/fuse_lowlevel.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/list.h"
+#include "fusefs/inode.h"
+#include "fusefs/value.h"
+
+struct fusefs;
+struct cache;
+
+struct handle {
+    struct list link;    /* in inode->handles until released */
+    unsigned refs;       /* the kernel's, and those of requests at work */
+    struct inode *inode; /* referenced; what was opened */
+    struct inode *node;  /* referenced; whose znode it is: the same, or the directory of .zk/data */
+    struct value *value; /* counted; the version that is read or changed; NULL: not loaded yet */
+    pid_t opener;        /* thread that opened it, as FUSE tells */
+    bool is_fresh;       /* nothing has been done with it */
+    bool is_spoiled;     /* a write did not fit: nothing of it is committed */
+    bool is_writable;
+    bool is_append;      /* data is what was added, wherever the end is by then */
+    bool is_cached;      /* reads go through the page cache */
+    bool is_text;        /* value is generated text, not a version of a znode */
+    bool any_version;    /* replaces the value whatever it is by now */
+    bool was_read;       /* the writer has seen the old value */
+    bool has_data;       /* data is the whole content to be (append: what is added) */
+    bool is_dirty;       /* data differs from what ZooKeeper was last told */
+    bool only_truncated; /* dirty, but nothing has been written: see commit.h */
+    bool committing;     /* a commit is on its way */
+    struct list waiters; /* struct commit, for the next one */
+    char *data;          /* owned */
+    size_t len;
+    size_t cap;
+};
+
+/* FUSE's number of the handle, and back. */
+static inline struct handle *handle_from_fh(uint64_t fh)
+{
+    return (struct handle *)(uintptr_t)fh;
+}
+
+/* What the event helper's opens get: they have no handle. */
+#define HANDLE_HELPER_FH UINT64_MAX
+
+/* One reference, the kernel's. */
+struct handle *handle_new(struct inode *inode, struct inode *node, int flags, pid_t opener);
+/* The kernel's last close: no reader or writer any more. Drops its reference. */
+void handle_release(struct cache *c, struct handle *h);
+struct handle *handle_ref(struct handle *h);
+void handle_unref(struct cache *c, struct handle *h);
+
+/* Whether a new reader can use the page cache. */
+bool handle_may_cache(const struct inode *inode, int64_t now_ms);
+/* Makes h a reader of the inode's kept value and fills in what the kernel is to do. */
+void handle_open_reader(struct cache *c, struct handle *h, struct fuse_file_info *fi,
+                        int64_t now_ms);
+/* A cached reader of another version than the published one. */
+bool handle_is_behind(const struct handle *h);
+bool handle_any_behind(const struct inode *inode);
+bool handle_any_cached(const struct inode *inode);
+/* The value has changed and the new one is kept: readers whose version it continues move on. */
+void handle_advance_readers(struct inode *inode);
+
+/* What a read at this offset gets; NULL: the value has to be loaded first. Length in *len. A direct
+ * reader that starts over at offset 0 gets the current value if that is kept. */
+const char *handle_read(struct handle *h, off_t offset, size_t *len);
+/* Makes data the whole content; false: the value has to be loaded first. */
+bool handle_make_private(struct handle *h);
+/* The handle that open(O_TRUNC) by this thread is truncating: the kernel sends OPEN without the flag, then a
+ * SETATTR without the handle. NULL: none. */
+struct handle *handle_find_opened(const struct inode *inode, pid_t opener);
+/* In data. */
+void handle_write(struct handle *h, const char *bytes, size_t len, off_t offset);
+void handle_truncate(struct handle *h, size_t len);
+/* Bytes that the file will have. */
+size_t handle_size(const struct handle *h);
+/* Bytes that it can have: what fits a request along with the path. */
+size_t handle_limit(const struct fusefs *fs, const struct handle *h);
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fusefs/listing.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/xalloc.h"
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+struct listing *listing_new(char *const *names, size_t count)
+{
+    struct listing *l = xmalloc(sizeof(*l));
+    l->refs = 1;
+    l->count = count;
+    l->cap = count;
+    l->names = xcalloc(count ? count : 1, sizeof(char *));
+    for (size_t i = 0; i < count; i++) {
+        l->names[i] = xstrdup(names[i]);
+    }
+    qsort(l->names, count, sizeof(char *), compare_names);
+    return l;
+}
+
+struct listing *listing_ref(struct listing *l)
+{
+    l->refs++;
+    return l;
+}
+
+void listing_unref(struct listing *l)
+{
+    if (!l || --l->refs > 0) {
+        return;
+    }
+    for (size_t i = 0; i < l->count; i++) {
+        free(l->names[i]);
+    }
+    free(l->names);
+    free(l);
+}
+
+/* Index of the first name that is not below the given one. */
+static size_t lower_bound(const struct listing *l, const char *name)
+{
+    size_t low = 0;
+    size_t high = l->count;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (strcmp(l->names[mid], name) < 0) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low;
+}
+
+bool listing_has(const struct listing *l, const char *name)
+{
+    size_t i = lower_bound(l, name);
+    return i < l->count && strcmp(l->names[i], name) == 0;
+}
+
+static void make_private(struct listing **l)
+{
+    if ((*l)->refs > 1) {
+        struct listing *copy = listing_new((*l)->names, (*l)->count);
+        listing_unref(*l);
+        *l = copy;
+    }
+}
+
+void listing_add(struct listing **l, const char *name)
+{
+    if (listing_has(*l, name)) {
+        return;
+    }
+    make_private(l);
+    struct listing *own = *l;
+    size_t i = lower_bound(own, name);
+    if (own->count == own->cap) {
+        own->cap = own->cap * 2 + 8;
+        own->names = xrealloc(own->names, own->cap * sizeof(char *));
+    }
+    memmove(own->names + i + 1, own->names + i, (own->count - i) * sizeof(char *));
+    own->names[i] = xstrdup(name);
+    own->count++;
+}
+
+void listing_remove(struct listing **l, const char *name)
+{
+    if (!listing_has(*l, name)) {
+        return;
+    }
+    make_private(l);
+    struct listing *own = *l;
+    size_t i = lower_bound(own, name);
+    free(own->names[i]);
+    own->count--;
+    memmove(own->names + i, own->names + i + 1, (own->count - i) * sizeof(char *));
+}
+
+void listing_diff(const struct listing *old, const struct listing *now,
+                  void (*on_removed)(void *arg, const char *name),
+                  void (*on_added)(void *arg, const char *name), void *arg)
+{
+    size_t i = 0;
+    size_t j = 0;
+    while (i < old->count || j < now->count) {
+        int order = i == old->count   ? 1
+                    : j == now->count ? -1
+                                      : strcmp(old->names[i], now->names[j]);
+        if (order < 0) {
+            on_removed(arg, old->names[i++]);
+        } else if (order > 0) {
+            on_added(arg, now->names[j++]);
+        } else {
+            i++;
+            j++;
+        }
+    }
+}

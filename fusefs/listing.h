@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FUSEFS_LISTING_H
+#define FUSEFS_LISTING_H
+
+/*
+ * The names in one directory, sorted. A listing that somebody else holds too is never changed: an open
+ * directory keeps the one it started with. Pure; the caller's lock protects the count.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+
+struct listing {
+    unsigned refs;
+    size_t count;
+    size_t cap;
+    char **names; /* owned, ascending by strcmp */
+};
+
+/* Copies the names, in any order. One reference, the caller's. */
+struct listing *listing_new(char *const *names, size_t count);
+struct listing *listing_ref(struct listing *l);
+/* NULL is fine. */
+void listing_unref(struct listing *l);
+bool listing_has(const struct listing *l, const char *name);
+/* Adds or removes one name in *l, which is replaced by a copy if it is shared. No effect if the name is
+ * there, or not there, already. */
+void listing_add(struct listing **l, const char *name);
+void listing_remove(struct listing **l, const char *name);
+
+/* Calls on_removed for each name only in old and on_added for each only in now, in name order. */
+void listing_diff(const struct listing *old, const struct listing *now,
+                  void (*on_removed)(void *arg, const char *name),
+                  void (*on_added)(void *arg, const char *name), void *arg);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FUSEFS_OPS_H
+#define FUSEFS_OPS_H
+
+/*
+ * The FUSE operations, by family: ops_meta.c (names and attributes), ops_dir.c (directories and what changes
+ * them), ops_rename.c, ops_file.c, ops_xattr.c. Each function ends in exactly one reply: at once if the
+ * cache can answer, otherwise from zkc's completion thread. What they share is in ops_meta.c.
+ */
+#include <fuse3/fuse_lowlevel.h>
+
+#include "fusefs/fs.h"
+#include "fusefs/inode.h"
+#include "fusefs/stats.h"
+
+/* Adds each family to the table. */
+void ops_meta_fill(struct fuse_lowlevel_ops *ops);
+void ops_dir_fill(struct fuse_lowlevel_ops *ops);
+void ops_rename_fill(struct fuse_lowlevel_ops *ops);
+void ops_file_fill(struct fuse_lowlevel_ops *ops);
+void ops_xattr_fill(struct fuse_lowlevel_ops *ops);
+
+/* Start of every operation: counts it. */
+struct fusefs *ops_begin(fuse_req_t req, enum stats_op op);
+
+/* Why nothing can be done now: EHOSTDOWN with offline=error and no server, else 0. */
+int ops_gate(struct fusefs *fs);
+/* The same for what changes something: EROFS on a read-only mount too. */
+int ops_write_gate(struct fusefs *fs);
+
+/* The inode with a reference for the caller; NULL: ESTALE (in *err), dead ones too. */
+struct inode *ops_get_inode(struct fusefs *fs, fuse_ino_t ino, int *err);
+void ops_put_inode(struct fusefs *fs, struct inode *inode);
+
+/* Answers with an entry, taking the kernel's reference back if it did not get there. */
+void ops_reply_entry(struct fusefs *fs, fuse_req_t req, const struct fuse_entry_param *e);
+void ops_give_back(struct fusefs *fs, fuse_ino_t ino, uint64_t count);
+
+/* Whether the copy can be answered from: covered by its watches, or there is no server to ask. For a
+ * directory this includes that it is armed. */
+bool ops_is_current(struct fusefs *fs, const struct inode *inode);
+
+#endif

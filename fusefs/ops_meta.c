@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fusefs/ops.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/xalloc.h"
+#include "fusefs/attr.h"
+#include "fusefs/commit.h"
+#include "fusefs/control.h"
+#include "fusefs/errno_map.h"
+#include "fusefs/fetch.h"
+#include "fusefs/handle.h"
+#include "fusefs/listing.h"
+#include "fusefs/name.h"
+#include "fusefs/notify.h"
+#include "fusefs/request.h"
+
+/* How long a negative entry holds that a directory's watch covers; seconds. */
+#define FOREVER 1e9
+
+/* ---- shared by all operations ------------------------------------------------------------------------------ */
+
+struct fusefs *ops_begin(fuse_req_t req, enum stats_op op)
+{
+    struct fusefs *fs = fuse_req_userdata(req);
+    stats_add(&fs->stats.ops[notify_is_helper(fs, req) ? STATS_HELPER : op]);
+    return fs;
+}
+
+int ops_gate(struct fusefs *fs)
+{
+    return fs->options.offline == FUSEFS_OFFLINE_ERROR && zkc_is_offline(fs->zkc) ? EHOSTDOWN : 0;
+}
+
+int ops_write_gate(struct fusefs *fs)
+{
+    return fs->options.ro ? EROFS : ops_gate(fs);
+}
+
+struct inode *ops_get_inode(struct fusefs *fs, fuse_ino_t ino, int *err)
+{
+    fs_lock(fs);
+    struct inode *inode = inode_find(&fs->cache.table, ino);
+    bool is_alive = inode && !inode->dead;
+    if (is_alive) {
+        inode_ref(inode);
+    }
+    fs_unlock(fs);
+    *err = is_alive ? 0 : ESTALE;
+    return is_alive ? inode : NULL;
+}
+
+void ops_put_inode(struct fusefs *fs, struct inode *inode)
+{
+    fs_lock(fs);
+    inode_unref(&fs->cache.table, inode);
+    fs_unlock(fs);
+}
+
+void ops_give_back(struct fusefs *fs, fuse_ino_t ino, uint64_t count)
+{
+    fs_lock(fs);
+    struct inode *inode = inode_find(&fs->cache.table, ino);
+    if (inode) {
+        inode_forget(&fs->cache.table, inode, count);
+    }
+    fs_unlock(fs);
+}
+
+void ops_reply_entry(struct fusefs *fs, fuse_req_t req, const struct fuse_entry_param *e)
+{
+    if (fuse_reply_entry(req, e) != 0 && e->ino) {
+        ops_give_back(fs, e->ino, 1);
+    }
+}
+
+bool ops_is_current(struct fusefs *fs, const struct inode *inode)
+{
+    if (inode_is_control(inode)) {
+        return true;
+    }
+    if (!inode->stat_known || inode->kind == INODE_UNKNOWN || inode->closing) {
+        return false;
+    }
+    bool is_covered = inode->kind == INODE_DIR ? inode->armed : cache_is_covered(inode);
+    return is_covered || !zkc_is_connected(fs->zkc);
+}
+
+/* ---- lookup ------------------------------------------------------------------------------------------------- */
+
+struct lookup {
+    struct request r;
+    struct inode *dir;   /* referenced */
+    struct inode *child; /* referenced; what is being read, otherwise NULL */
+    char *name;          /* owned */
+    bool was_read;
+    bool was_armed;
+};
+
+enum lookup_step { LOOKUP_ABSENT, LOOKUP_FOUND, LOOKUP_READ, LOOKUP_ARM };
+
+/* What the cache says; the lock is held. LOOKUP_READ and LOOKUP_ARM leave a reference in l->child. */
+static enum lookup_step look(struct lookup *l, struct fuse_entry_param *e)
+{
+    struct fusefs *fs = l->r.fs;
+    struct inode *dir = l->dir;
+    memset(e, 0, sizeof(*e));
+    struct inode *child = inode_find_child(&fs->cache.table, dir, l->name);
+    bool is_listed = !dir->listing || listing_has(dir->listing, l->name);
+    if (!is_listed && dir->kids_watched && !(child && child->nlookup > 0)) {
+        e->entry_timeout = FOREVER;
+        return LOOKUP_ABSENT;
+    }
+    if (l->was_read && (!child || child->kind == INODE_UNKNOWN)) {
+        return LOOKUP_ABSENT;
+    }
+    if (!child) {
+        char *path = name_join(dir->path, l->name);
+        child = inode_add(&fs->cache.table, dir, path, INODE_UNKNOWN);
+        free(path);
+    }
+    bool is_known_dir = child->kind == INODE_DIR && child->stat_known;
+    if (l->was_read || ops_is_current(fs, child) || is_known_dir) {
+        bool may_arm = !l->was_armed && zkc_is_connected(fs->zkc);
+        if (child->kind == INODE_DIR && !child->armed && may_arm) {
+            l->was_armed = true;
+            l->child = inode_ref(child);
+            return LOOKUP_ARM;
+        }
+        attr_fill_entry(fs, child, e);
+        return LOOKUP_FOUND;
+    }
+    l->was_read = true;
+    l->child = inode_ref(child);
+    return LOOKUP_READ;
+}
+
+static void lookup_end(struct lookup *l, int err, const struct fuse_entry_param *e)
+{
+    struct fusefs *fs = l->r.fs;
+    bool is_ours = request_claim(&l->r);
+    if (is_ours && !err && (e->ino || e->entry_timeout > 0)) {
+        ops_reply_entry(fs, l->r.req, e);
+    } else if (is_ours) {
+        fuse_reply_err(l->r.req, err ? err : ENOENT);
+    } else if (!err && e->ino) {
+        ops_give_back(fs, e->ino, 1);
+    }
+    ops_put_inode(fs, l->dir);
+    free(l->name);
+    free(l);
+}
+
+static void lookup_go_on(struct lookup *l);
+
+static void on_lookup_fetched(void *arg, int rc)
+{
+    struct lookup *l = arg;
+    struct fusefs *fs = l->r.fs;
+    ops_put_inode(fs, l->child);
+    l->child = NULL;
+    if (rc != ZOK && rc != ZNONODE) {
+        lookup_end(l, errno_from_zk(rc), NULL);
+    } else {
+        lookup_go_on(l);
+    }
+}
+
+static void lookup_go_on(struct lookup *l)
+{
+    struct fusefs *fs = l->r.fs;
+    struct fuse_entry_param e;
+    fs_lock(fs);
+    enum lookup_step step = look(l, &e);
+    fs_unlock(fs);
+    switch (step) {
+    case LOOKUP_READ:
+        fetch_node(fs, l->child, on_lookup_fetched, l);
+        break;
+    case LOOKUP_ARM:
+        fetch_arm(fs, l->child, on_lookup_fetched, l);
+        break;
+    default:
+        lookup_end(l, 0, &e);
+    }
+}
+
+/* Names of the control directory, and in it. True: answered. */
+static bool lookup_control(struct fusefs *fs, fuse_req_t req, struct inode *dir, const char *name)
+{
+    struct fuse_entry_param e;
+    struct inode *found = NULL;
+    fs_lock(fs);
+    if (control_is_name(fs, dir, name)) {
+        found = control_get_dir(fs, dir);
+    } else if (dir->kind == INODE_CONTROL_DIR) {
+        found = control_get_file(fs, dir, name);
+    }
+    if (found) {
+        attr_fill_entry(fs, found, &e);
+    }
+    fs_unlock(fs);
+    if (found) {
+        ops_reply_entry(fs, req, &e);
+    } else if (dir->kind == INODE_CONTROL_DIR) {
+        fuse_reply_err(req, ENOENT);
+    }
+    return found || dir->kind == INODE_CONTROL_DIR;
+}
+
+static void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    struct fusefs *fs = ops_begin(req, STATS_LOOKUP);
+    if (notify_is_helper(fs, req)) {
+        notify_helper_lookup(fs, req, parent, name);
+        return;
+    }
+    int err = ops_gate(fs);
+    struct inode *dir = err ? NULL : ops_get_inode(fs, parent, &err);
+    if (!dir) {
+        fuse_reply_err(req, err);
+        return;
+    }
+    if (lookup_control(fs, req, dir, name)) {
+        ops_put_inode(fs, dir);
+        return;
+    }
+    err = name_check(name);
+    if (err) {
+        fuse_reply_err(req, err);
+        ops_put_inode(fs, dir);
+        return;
+    }
+    struct lookup *l = xcalloc(1, sizeof(*l));
+    l->dir = dir;
+    l->name = xstrdup(name);
+    if (request_begin(&l->r, fs, req)) {
+        lookup_go_on(l);
+    } else {
+        lookup_end(l, EINTR, NULL);
+    }
+}
+
+static void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
+{
+    struct fusefs *fs = ops_begin(req, STATS_FORGET);
+    ops_give_back(fs, ino, nlookup);
+    fuse_reply_none(req);
+}
+
+static void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+    struct fusefs *fs = ops_begin(req, STATS_FORGET);
+    for (size_t i = 0; i < count; i++) {
+        ops_give_back(fs, forgets[i].ino, forgets[i].nlookup);
+    }
+    fuse_reply_none(req);
+}
+
+/* ---- getattr ------------------------------------------------------------------------------------------------- */
+
+struct getattr {
+    struct request r;
+    struct inode *inode;   /* referenced */
+    struct handle *handle; /* referenced; NULL: none given */
+};
+
+static void put_handle(struct fusefs *fs, struct handle *h)
+{
+    if (h) {
+        fs_lock(fs);
+        handle_unref(&fs->cache, h);
+        fs_unlock(fs);
+    }
+}
+
+static void reply_attr(struct fusefs *fs, fuse_req_t req, struct inode *inode,
+                       const struct handle *h)
+{
+    struct stat attr;
+    fs_lock(fs);
+    attr_fill(fs, inode, h, &attr);
+    double timeout = attr_timeout(inode);
+    fs_unlock(fs);
+    fuse_reply_attr(req, &attr, timeout);
+}
+
+static void getattr_end(struct getattr *g, int err)
+{
+    struct fusefs *fs = g->r.fs;
+    if (request_claim(&g->r)) {
+        if (err) {
+            fuse_reply_err(g->r.req, err);
+        } else {
+            reply_attr(fs, g->r.req, g->inode, g->handle);
+        }
+    }
+    put_handle(fs, g->handle);
+    ops_put_inode(fs, g->inode);
+    free(g);
+}
+
+static void on_getattr_fetched(void *arg, int rc)
+{
+    struct getattr *g = arg;
+    fs_lock(g->r.fs);
+    bool is_open = !list_is_empty(&g->inode->handles);
+    bool is_gone = g->inode->dead;
+    fs_unlock(g->r.fs);
+    if (is_gone && !is_open) {
+        getattr_end(g, ESTALE);
+    } else {
+        getattr_end(g, rc == ZNONODE && is_open ? 0 : errno_from_zk(rc));
+    }
+}
+
+/* An open file that was deleted still has attributes. */
+static struct inode *get_for_attr(struct fusefs *fs, fuse_ino_t ino, bool *is_current)
+{
+    fs_lock(fs);
+    struct inode *inode = inode_find(&fs->cache.table, ino);
+    if (inode && inode->dead && list_is_empty(&inode->handles)) {
+        inode = NULL;
+    }
+    if (inode) {
+        inode_ref(inode);
+        *is_current = inode->dead || ops_is_current(fs, inode);
+    }
+    fs_unlock(fs);
+    return inode;
+}
+
+static void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct fusefs *fs = ops_begin(req, STATS_GETATTR);
+    if (notify_is_helper(fs, req)) {
+        notify_helper_getattr(fs, req, ino);
+        return;
+    }
+    bool is_current = false;
+    int err = ops_gate(fs);
+    struct inode *inode = err ? NULL : get_for_attr(fs, ino, &is_current);
+    if (!inode) {
+        fuse_reply_err(req, err ? err : ESTALE);
+        return;
+    }
+    struct handle *h = fi && !inode_is_dir(inode) ? handle_from_fh(fi->fh) : NULL;
+    if (is_current) {
+        reply_attr(fs, req, inode, h);
+        ops_put_inode(fs, inode);
+        return;
+    }
+    struct getattr *g = xcalloc(1, sizeof(*g));
+    g->inode = inode;
+    if (h) {
+        fs_lock(fs);
+        g->handle = handle_ref(h);
+        fs_unlock(fs);
+    }
+    if (!request_begin(&g->r, fs, req)) {
+        getattr_end(g, EINTR);
+    } else if (inode->kind == INODE_DIR) {
+        fetch_arm(fs, inode, on_getattr_fetched, g);
+    } else {
+        fetch_node(fs, inode, on_getattr_fetched, g);
+    }
+}
+
+/* ---- setattr ------------------------------------------------------------------------------------------------- */
+
+static char *edit_truncate(const char *bytes, size_t len, size_t *new_len, int64_t param)
+{
+    *new_len = (size_t)param;
+    char *out = xcalloc(1, *new_len + 1);
+    memcpy(out, bytes, len < *new_len ? len : *new_len);
+    return out;
+}
+
+/* The same bytes: watchers everywhere wake up. */
+static char *edit_touch(const char *bytes, size_t len, size_t *new_len, int64_t param)
+{
+    (void)param;
+    *new_len = len;
+    return xstrndup(bytes, len);
+}
+
+static void on_setattr_done(void *arg, int rc)
+{
+    struct getattr *g = arg;
+    getattr_end(g, rc == ZNONODE ? ESTALE : errno_from_zk(rc));
+}
+
+/* Truncation of what is open for write only changes the handle's buffer. */
+static int truncate_handle(struct fusefs *fs, struct handle *h, off_t size, bool *must_load)
+{
+    int err = 0;
+    fs_lock(fs);
+    if ((size_t)size > handle_limit(fs, h)) {
+        err = EFBIG;
+    } else if (size == 0 || handle_make_private(h)) {
+        handle_truncate(h, (size_t)size);
+    } else {
+        *must_load = true;
+    }
+    fs_unlock(fs);
+    return err;
+}
+
+struct truncation {
+    struct getattr *g;
+    off_t size;
+};
+
+static void on_truncate_loaded(void *arg, int rc)
+{
+    struct truncation *t = arg;
+    struct getattr *g = t->g;
+    struct fusefs *fs = g->r.fs;
+    struct handle *h = g->handle;
+    fs_lock(fs);
+    if (rc == ZOK && !h->value && h->node->value) {
+        h->value = value_ref(h->node->value);
+    }
+    if (rc == ZOK && handle_make_private(h)) {
+        handle_truncate(h, (size_t)t->size);
+    } else if (rc == ZOK) {
+        rc = ZSYSTEMERROR;
+    }
+    fs_unlock(fs);
+    free(t);
+    on_setattr_done(g, rc);
+}
+
+static void setattr_start(struct getattr *g, off_t size, bool is_truncate, bool must_load)
+{
+    struct fusefs *fs = g->r.fs;
+    if (must_load) {
+        struct truncation *t = xcalloc(1, sizeof(*t));
+        t->g = g;
+        t->size = size;
+        fetch_value(fs, g->handle->node, on_truncate_loaded, t);
+        return;
+    }
+    struct inode *node = g->inode;
+    if (node->kind == INODE_CONTROL_DATA) {
+        node = node->parent->parent;
+    }
+    if (is_truncate && size == 0) {
+        commit_value(fs, node, "", 0, -1, on_setattr_done, g);
+    } else {
+        commit_edit(fs, node, is_truncate ? edit_truncate : edit_touch, (int64_t)size,
+                    on_setattr_done, g);
+    }
+}
+
+/* Whether it can be done without the ensemble: *err says how it ended. */
+static bool setattr_at_once(struct fusefs *fs, struct inode *inode, const struct stat *attr,
+                            int to_set, struct handle *h, bool *must_load, int *err)
+{
+    const int stored = FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_MTIME_NOW;
+    const int unstorable = FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID;
+    bool explicit_times = (to_set & FUSE_SET_ATTR_MTIME) && !(to_set & FUSE_SET_ATTR_MTIME_NOW);
+    *err = 0;
+    if (fs->options.strict && ((to_set & unstorable) || explicit_times)) {
+        *err = EPERM;
+        return true;
+    }
+    if (!(to_set & stored)) {
+        return true; /* accepted, not kept */
+    }
+    if (to_set & FUSE_SET_ATTR_SIZE) {
+        if (h && h->is_writable) {
+            *err = truncate_handle(fs, h, attr->st_size, must_load);
+            return *err || !*must_load;
+        }
+        if ((size_t)attr->st_size > fs_value_limit(fs, inode->path)) {
+            *err = EFBIG;
+            return true;
+        }
+        return false;
+    }
+    /* A directory's time is its znode's; touching it must not wake the watchers of its data. */
+    return inode->kind != INODE_FILE;
+}
+
+/* open(O_TRUNC) is told from truncate(2), which sets the time too. */
+static struct handle *handle_to_set(struct fusefs *fs, fuse_req_t req, struct inode *inode,
+                                    int to_set, struct fuse_file_info *fi)
+{
+    if (fi) {
+        return handle_from_fh(fi->fh);
+    }
+    if (!(to_set & FUSE_SET_ATTR_SIZE) || (to_set & FUSE_SET_ATTR_MTIME)) {
+        return NULL;
+    }
+    fs_lock(fs);
+    struct handle *h = handle_find_opened(inode, fuse_req_ctx(req)->pid);
+    fs_unlock(fs);
+    return h;
+}
+
+static void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+                        struct fuse_file_info *fi)
+{
+    struct fusefs *fs = ops_begin(req, STATS_SETATTR);
+    if (notify_is_helper(fs, req)) {
+        notify_helper_getattr(fs, req, ino);
+        return;
+    }
+    int err = ops_write_gate(fs);
+    struct inode *inode = err ? NULL : ops_get_inode(fs, ino, &err);
+    if (!inode) {
+        fuse_reply_err(req, err);
+        return;
+    }
+    struct handle *h = handle_to_set(fs, req, inode, to_set, fi);
+    bool must_load = false;
+    if (setattr_at_once(fs, inode, attr, to_set, h, &must_load, &err)) {
+        if (err) {
+            fuse_reply_err(req, err);
+        } else {
+            /* The published size: readers of the old value must not be cut short before the new one is
+             * there. */
+            reply_attr(fs, req, inode, NULL);
+        }
+        ops_put_inode(fs, inode);
+        return;
+    }
+    struct getattr *g = xcalloc(1, sizeof(*g));
+    g->inode = inode;
+    if (h) {
+        fs_lock(fs);
+        g->handle = handle_ref(h);
+        fs_unlock(fs);
+    }
+    if (request_begin(&g->r, fs, req)) {
+        setattr_start(g, attr->st_size, to_set & FUSE_SET_ATTR_SIZE, must_load);
+    } else {
+        getattr_end(g, EINTR);
+    }
+}
+
+/* ---- statfs -------------------------------------------------------------------------------------------------- */
+
+/* 1 GiB in blocks of 512 bytes. */
+enum { FREE_BLOCKS = 2 << 20 };
+
+static void ops_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+    (void)ino;
+    struct fusefs *fs = ops_begin(req, STATS_STATFS);
+    struct statvfs out;
+    memset(&out, 0, sizeof(out));
+    out.f_bsize = 4096;
+    out.f_frsize = 512;
+    out.f_namemax = 255;
+    fs_lock(fs);
+    uint64_t bytes = 0;
+    list_for_each (l, &fs->cache.table.all) {
+        const struct inode *inode = list_entry(l, struct inode, all);
+        bytes += inode->dead ? 0 : (uint64_t)inode->stat.dataLength;
+    }
+    out.f_files = fs->cache.table.count;
+    fs_unlock(fs);
+    /* ZooKeeper has no size to be full at; without free space tools would refuse to write. */
+    out.f_bfree = out.f_bavail = FREE_BLOCKS;
+    out.f_blocks = (bytes + 511) / 512 + FREE_BLOCKS;
+    out.f_ffree = out.f_favail = FREE_BLOCKS;
+    out.f_files += FREE_BLOCKS;
+    fuse_reply_statfs(req, &out);
+}
+
+void ops_meta_fill(struct fuse_lowlevel_ops *ops)
+{
+    ops->lookup = ops_lookup;
+    ops->forget = ops_forget;
+    ops->forget_multi = ops_forget_multi;
+    ops->getattr = ops_getattr;
+    ops->setattr = ops_setattr;
+    ops->statfs = ops_statfs;
+}

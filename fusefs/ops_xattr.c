@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fusefs/ops.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/xalloc.h"
+#include "fusefs/commit.h"
+#include "fusefs/control.h"
+#include "fusefs/errno_map.h"
+#include "fusefs/fetch.h"
+#include "fusefs/request.h"
+
+static const char prefix[] = "user.zk.";
+
+/* What follows the prefix, in listing order. */
+static const char *const attributes[] = { "czxid",      "mzxid",       "pzxid",          "ctime",
+                                          "mtime",      "version",     "cversion",       "aversion",
+                                          "dataLength", "numChildren", "ephemeralOwner", "acl",
+                                          "kind",       "path" };
+enum { ATTRIBUTE_COUNT = sizeof(attributes) / sizeof(attributes[0]) };
+
+/* The part after user.zk., or NULL if it is none of ours. */
+static const char *attribute_of(const char *name)
+{
+    if (strncmp(name, prefix, sizeof(prefix) - 1) != 0) {
+        return NULL;
+    }
+    const char *attribute = name + sizeof(prefix) - 1;
+    for (int i = 0; i < ATTRIBUTE_COUNT; i++) {
+        if (strcmp(attributes[i], attribute) == 0) {
+            return attribute;
+        }
+    }
+    return NULL;
+}
+
+/* ZooKeeper's numbers: zxids and sessions in hex, as zkCli prints them, the rest in decimal. */
+static void print_attribute(const struct inode *inode, const char *attribute, struct buf *out)
+{
+    const struct Stat *s = &inode->stat;
+    const struct {
+        const char *name;
+        int64_t value;
+        bool hex;
+    } numbers[] = {
+        { "czxid", s->czxid, true },
+        { "mzxid", s->mzxid, true },
+        { "pzxid", s->pzxid, true },
+        { "ephemeralOwner", s->ephemeralOwner, true },
+        { "ctime", s->ctime, false },
+        { "mtime", s->mtime, false },
+        { "version", s->version, false },
+        { "cversion", s->cversion, false },
+        { "aversion", s->aversion, false },
+        { "dataLength", s->dataLength, false },
+        { "numChildren", s->numChildren, false },
+    };
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        if (strcmp(numbers[i].name, attribute) == 0) {
+            if (numbers[i].hex) {
+                buf_printf(out, "0x%" PRIx64, (uint64_t)numbers[i].value);
+            } else {
+                buf_printf(out, "%" PRId64, numbers[i].value);
+            }
+        }
+    }
+    if (strcmp(attribute, "kind") == 0) {
+        buf_append_str(out, inode->kind == INODE_DIR ? "directory" : "file");
+    } else if (strcmp(attribute, "path") == 0) {
+        buf_append_str(out, inode->path);
+    }
+}
+
+/* The three ways in which getxattr and listxattr answer. */
+static void reply_bytes(fuse_req_t req, const struct buf *text, size_t size)
+{
+    size_t len = buf_readable(text);
+    if (size == 0) {
+        fuse_reply_xattr(req, len);
+    } else if (len > size) {
+        fuse_reply_err(req, ERANGE);
+    } else {
+        fuse_reply_buf(req, (const char *)buf_head(text), len);
+    }
+}
+
+struct getxattr {
+    struct request r;
+    struct inode *inode;   /* referenced */
+    const char *attribute; /* in the request's name; a constant of the table */
+    size_t size;
+};
+
+static void getxattr_end(struct getxattr *g, int err, const struct buf *text)
+{
+    struct fusefs *fs = g->r.fs;
+    if (request_claim(&g->r)) {
+        if (err) {
+            fuse_reply_err(g->r.req, err);
+        } else {
+            reply_bytes(g->r.req, text, g->size);
+        }
+    }
+    ops_put_inode(fs, g->inode);
+    free(g);
+}
+
+static void on_acl(void *arg, const struct zkc_result *result)
+{
+    struct getxattr *g = arg;
+    struct buf text;
+    buf_init(&text);
+    control_print_acl(result->acl, &text);
+    getxattr_end(g, errno_from_zk(result->rc), &text);
+    buf_fini(&text);
+}
+
+static void print_current(struct fusefs *fs, const struct inode *inode, const char *attribute,
+                          struct buf *text)
+{
+    fs_lock(fs);
+    print_attribute(inode, attribute, text);
+    fs_unlock(fs);
+}
+
+static void on_stat_known(void *arg, int rc)
+{
+    struct getxattr *g = arg;
+    struct buf text;
+    buf_init(&text);
+    print_current(g->r.fs, g->inode, g->attribute, &text);
+    getxattr_end(g, rc == ZNONODE ? ESTALE : errno_from_zk(rc), &text);
+    buf_fini(&text);
+}
+
+/* An attribute of ours; takes the reference on inode. */
+static void get_attribute(struct fusefs *fs, fuse_req_t req, struct inode *inode,
+                          const char *attribute, size_t size)
+{
+    bool is_acl = strcmp(attribute, "acl") == 0;
+    fs_lock(fs);
+    bool is_current = ops_is_current(fs, inode) && inode->data_watched;
+    char *path = xstrdup(inode->path);
+    fs_unlock(fs);
+    if (is_current && !is_acl) {
+        struct buf text;
+        buf_init(&text);
+        print_current(fs, inode, attribute, &text);
+        reply_bytes(req, &text, size);
+        buf_fini(&text);
+        ops_put_inode(fs, inode);
+        free(path);
+        return;
+    }
+    struct getxattr *g = xcalloc(1, sizeof(*g));
+    g->inode = inode;
+    g->size = size;
+    for (int i = 0; i < ATTRIBUTE_COUNT; i++) {
+        if (strcmp(attributes[i], attribute) == 0) {
+            g->attribute = attributes[i];
+        }
+    }
+    if (!request_begin(&g->r, fs, req)) {
+        getxattr_end(g, EINTR, NULL);
+    } else if (is_acl) {
+        zkc_get_acl(fs->zkc, path, on_acl, g);
+    } else {
+        fetch_value(fs, inode, on_stat_known, g);
+    }
+    free(path);
+}
+
+static bool is_posix_acl(const char *name)
+{
+    return strncmp(name, "system.posix_acl_", strlen("system.posix_acl_")) == 0;
+}
+
+static void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+    struct fusefs *fs = ops_begin(req, STATS_GETXATTR);
+    const char *attribute = attribute_of(name);
+    if (!attribute) {
+        fuse_reply_err(req, is_posix_acl(name) ? EOPNOTSUPP : ENODATA);
+        return;
+    }
+    int err = ops_gate(fs);
+    struct inode *inode = err ? NULL : ops_get_inode(fs, ino, &err);
+    if (inode && inode_is_control(inode)) {
+        ops_put_inode(fs, inode);
+        inode = NULL;
+        err = ENODATA;
+    }
+    if (inode) {
+        get_attribute(fs, req, inode, attribute, size);
+    } else {
+        fuse_reply_err(req, err);
+    }
+}
+
+static void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+    struct fusefs *fs = ops_begin(req, STATS_LISTXATTR);
+    int err = 0;
+    struct inode *inode = ops_get_inode(fs, ino, &err);
+    if (!inode) {
+        fuse_reply_err(req, err);
+        return;
+    }
+    struct buf names;
+    buf_init(&names);
+    for (int i = 0; !inode_is_control(inode) && i < ATTRIBUTE_COUNT; i++) {
+        buf_append_str(&names, prefix);
+        buf_append(&names, attributes[i], strlen(attributes[i]) + 1);
+    }
+    reply_bytes(req, &names, size);
+    buf_fini(&names);
+    ops_put_inode(fs, inode);
+}
+
+static void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
+                         size_t size, int flags)
+{
+    (void)ino;
+    (void)value;
+    (void)size;
+    (void)flags;
+    (void)name;
+    ops_begin(req, STATS_SETXATTR);
+    /* Not EPERM: cp -a and mv copy what they find listed, and pass over what is not supported. */
+    fuse_reply_err(req, EOPNOTSUPP);
+}
+
+static void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+    (void)ino;
+    ops_begin(req, STATS_SETXATTR);
+    fuse_reply_err(req, attribute_of(name) || is_posix_acl(name) ? EOPNOTSUPP : ENODATA);
+}
+
+void ops_xattr_fill(struct fuse_lowlevel_ops *ops)
+{
+    ops->getxattr = ops_getxattr;
+    ops->listxattr = ops_listxattr;
+    ops->setxattr = ops_setxattr;
+    ops->removexattr = ops_removexattr;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FUSEFS_ZKC_H
+#define FUSEFS_ZKC_H
+
+/*
+ * The session with the ensemble: libzookeeper_mt behind asynchronous calls that survive a lost
+ * connection. It knows nothing of files.
+ *
+ *      zkc_get ... --> connected? --yes--> zoo_awget ... --> completion --> done(arg, result)
+ *                          |                                     | lost, and a read
+ *                          no                                    v
+ *                          +---------------> parked <------------+
+ *                          (sent again at the next connection; ZOPERATIONTIMEOUT at its deadline)
+ *
+ * A read is repeated until its deadline. A write is handed to libzookeeper once: if the connection is
+ * lost after that, its outcome is unknown and done() gets ZCONNECTIONLOSS. All done() calls and the
+ * on_watch callback come from libzookeeper's completion thread in the order of the server's answers,
+ * except for those that time out, which come from the keeper thread. None is made with a lock held, and
+ * none before the call that asked for it has returned... to the caller's lock: never call this with a
+ * lock that done() takes.
+ *
+ * Watches are one-shot, and libzookeeper sets them again after a reconnect of the same session. A new
+ * session has none: on_state(ZKC_NEW_SESSION) says that everything known has to be read again.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <zookeeper/zookeeper.h>
+
+struct zkc;
+struct fusefs_options;
+
+enum zkc_event {
+    ZKC_CONNECTED,    /* the same session as before */
+    ZKC_NEW_SESSION,  /* connected with a session that has no watches yet */
+    ZKC_DISCONNECTED, /* requests are parked from now on */
+    ZKC_WENT_OFFLINE, /* the session timeout has passed without a server: ZKC_OFFLINE from now on */
+    ZKC_EXPIRED,      /* the session and its ephemerals are gone; a new one is being opened */
+};
+
+struct zkc_result {
+    int rc;                              /* ZOK or what failed; see ZKC_OFFLINE in errno_map.h */
+    const struct Stat *stat;             /* NULL unless the answer has one */
+    const char *value;                   /* zkc_get; NULL is null data */
+    int value_len;                       /* -1 for null data */
+    const struct String_vector *names;   /* zkc_children */
+    const struct ACL_vector *acl;        /* zkc_get_acl */
+    const struct zoo_op_result *results; /* zkc_multi: one for each step */
+};
+
+/* Everything in result is valid during the call only. */
+typedef void (*zkc_done_fn)(void *arg, const struct zkc_result *result);
+
+struct zkc_callbacks {
+    void (*on_watch)(void *owner, int type, const char *path);
+    void (*on_state)(void *owner, enum zkc_event event);
+    void *owner;
+};
+
+enum {
+    ZKC_WATCH = 1,   /* leave a watch */
+    ZKC_PATIENT = 2, /* no deadline: for what the cache needs, not for a waiting process */
+};
+
+/* One step of a multi. */
+enum zkc_step_type { ZKC_STEP_CHECK, ZKC_STEP_CREATE, ZKC_STEP_SET, ZKC_STEP_DELETE };
+struct zkc_step {
+    enum zkc_step_type type;
+    const char *path;
+    const void *data; /* NULL with len -1: null data */
+    int len;
+    int version; /* -1: any */
+};
+enum { ZKC_STEPS_MAX = 4 };
+
+struct zkc_info {
+    int64_t session_id;
+    const char *state;   /* "connected", "read-only", "connecting", "offline", "expired" */
+    char server[128];    /* "" while not connected */
+    int timeout_ms;      /* negotiated */
+    int64_t last_zxid;   /* highest seen in an answer */
+    uint64_t reconnects; /* connections after the first */
+    uint64_t expiries;   /* sessions lost */
+    size_t parked;       /* calls that wait for a connection */
+    size_t in_flight;    /* calls that wait for an answer */
+};
+
+/* Options are borrowed for the whole life. Starts nothing yet. */
+struct zkc *zkc_new(const struct fusefs_options *options, const struct zkc_callbacks *callbacks);
+/* Opens the session and starts the keeper thread; does not wait for the connection. 0 or -errno. */
+int zkc_start(struct zkc *z);
+/* Waits until every call has been answered, at most that long, and not at all without a connection. */
+void zkc_drain(struct zkc *z, int timeout_ms);
+/* Closes the session. Every call still open is answered with ZCLOSING before this returns, and no
+ * callback is made after it. */
+void zkc_stop(struct zkc *z);
+void zkc_free(struct zkc *z);
+
+/* The calls. Arguments are copied. */
+void zkc_get(struct zkc *z, const char *path, unsigned flags, zkc_done_fn done, void *arg);
+void zkc_exists(struct zkc *z, const char *path, unsigned flags, zkc_done_fn done, void *arg);
+void zkc_children(struct zkc *z, const char *path, unsigned flags, zkc_done_fn done, void *arg);
+void zkc_get_acl(struct zkc *z, const char *path, zkc_done_fn done, void *arg);
+void zkc_set(struct zkc *z, const char *path, const void *data, int len, int version,
+             zkc_done_fn done, void *arg);
+/* len -1 creates null data. A persistent node with an open ACL. */
+void zkc_create(struct zkc *z, const char *path, const void *data, int len, zkc_done_fn done,
+                void *arg);
+void zkc_delete(struct zkc *z, const char *path, int version, zkc_done_fn done, void *arg);
+void zkc_multi(struct zkc *z, const struct zkc_step *steps, int count, zkc_done_fn done, void *arg);
+
+bool zkc_is_connected(struct zkc *z);
+bool zkc_is_offline(struct zkc *z);
+void zkc_get_info(struct zkc *z, struct zkc_info *out);
+/* Requests handed to libzookeeper, by kind: "get", "exists" ... NULL ends the list. */
+const char *zkc_request_name(int index);
+uint64_t zkc_request_count(struct zkc *z, int index);
+
+#endif
