@@ -35,7 +35,9 @@ class Conversation:
     def close(self, name):
         reply = self.conns[name].call(z.CLOSE)
         self.conns.pop(name).close()
-        return (reply.zxid, reply.err), self._notices()
+        # Its ephemerals go in no defined order: Apache's is that of a hash table.
+        told = {n: (zxid, sorted(events)) for n, (zxid, events) in self._notices().items()}
+        return (reply.zxid, reply.err), told
 
     def _notices(self):
         """A ping on each session: what was queued for it before has then arrived."""
