@@ -306,6 +306,7 @@ static void start_peer(struct server *s, uint64_t seed)
 {
     const struct config *cfg = s->cfg;
     const struct peer_config config = {
+        .ensemble = &s->ensemble,
         .sid = STANDALONE_SID,
         .start_ms = clock_wall_ms(),
         .seed = seed,
@@ -323,7 +324,8 @@ static void start_peer(struct server *s, uint64_t seed)
         const struct saved_session *saved = &s->recovered.sessions[i];
         peer_restore_session(s->peer, saved->session_id, saved->timeout_ms, now_ms);
     }
-    int64_t killed = peer_start(s->peer);
+    const struct zab_start start = { .last_zxid = s->recovered.last_zxid };
+    int64_t killed = peer_start(s->peer, &start);
     if (killed > 0) {
         log_info("server", "deleted %" PRId64 " ephemerals of sessions that are gone", killed);
     }
@@ -426,6 +428,8 @@ int server_new(const struct config *cfg, struct server **out)
     uint64_t seed = random_seed();
     s->cfg = cfg;
     s->start_ms = clock_now_ms();
+    s->ensemble = (struct ensemble){ .self_sid = STANDALONE_SID, .voter_count = 1,
+                                     .voters = { STANDALONE_SID }, .config_text = "" };
     s->auth = (struct auth_options){ cfg->digest_auth_enabled, cfg->super_digest };
     list_init(&s->paused);
     int err = recover(s, seed);

@@ -22,6 +22,7 @@
 
 struct server {
     const struct config *cfg; /* borrowed */
+    struct ensemble ensemble;
     struct loop loop;
     struct client_port port;
     struct loop_timer tick;

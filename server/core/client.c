@@ -16,6 +16,7 @@ struct client *client_new(uint64_t id, void *conn)
     c->stats.last_cxid = -1;
     watcher_init(&c->watcher);
     list_init(&c->dirty);
+    list_init(&c->revalidating);
     list_init(&c->settled);
     list_init(&c->paused);
     list_init(&c->pending);

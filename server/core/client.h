@@ -22,7 +22,7 @@
 
 enum client_state {
     CLIENT_NEW,      /* nothing but a connect request may come */
-    CLIENT_SETTLING, /* its createSession is on its way */
+    CLIENT_SETTLING, /* its createSession is on its way, or the leader is asked about its session */
     CLIENT_READY,
     CLIENT_CLOSING,  /* out is flushed and the connection closed; nothing more is read */
 };
@@ -41,6 +41,7 @@ struct client {
     int32_t id_count;
     struct buf out;          /* replies and events; the shell sends and consumes */
     struct list dirty;       /* in peer.dirty while the shell has something to do for it */
+    struct list revalidating; /* in peer.revalidating while the leader is asked */
     struct list settled;     /* in peer.settled while its held requests may start */
     struct list paused;      /* the shell's: connections that it has stopped reading */
     struct list pending;     /* struct pending.line */

@@ -3,55 +3,93 @@
 #define SERVER_CORE_LEADER_H
 
 /*
- * The leader's broadcast phase (Zab DSN'11 IV-C): each request becomes a proposal with the next zxid; a
- * proposal is committed once a quorum has it in its log and everything before it is committed.
+ * The leader's part of Zab (DSN'11 IV; quorum-protocol 5 to 9).
  *
- *      outstanding: proposal(zxid 7) - proposal(8) - sync - proposal(9)       oldest first
+ *   DISCOVERY   a quorum says which epochs it has accepted; the new one is larger than all
+ *   EPOCH       a quorum accepts it (ACKEPOCH); whoever is ahead of us makes us step aside (E5)
+ *   SYNC        each learner gets what it lacks (sync.h) and NEWLEADER; a quorum has it all (E6)
+ *   BROADCAST   requests become proposals; a proposal that a quorum has logged, and all before it,
+ *               is committed
  *
- * A sync waits in the same line: it is answered when all that was proposed before it is committed.
- * Thread: the core's. Pure.
+ * A server alone begins with BROADCAST. Learners that come later run through their own phases meanwhile.
+ * Thread: the core's. Pure; actions go to the struct zab it is part of.
  */
+#include <stdbool.h>
 #include <stdint.h>
 
-#include "common/buf.h"
 #include "common/list.h"
 #include "server/core/prep.h"
 #include "server/core/quorum.h"
 #include "server/core/request.h"
+#include "server/jute/records.h"
 
-struct proposal {
+struct zab;
+
+enum leader_phase { LEADER_DISCOVERY, LEADER_EPOCH, LEADER_SYNC, LEADER_BROADCAST };
+
+enum handler_state {
+    HANDLER_NEW,     /* connected */
+    HANDLER_INFO,    /* has said which epoch it accepted */
+    HANDLER_EPOCH,   /* LEADERINFO sent */
+    HANDLER_ACKED,   /* has accepted our epoch */
+    HANDLER_SYNCING, /* has been sent its history and NEWLEADER; gets every proposal from here on */
+    HANDLER_SYNCED,  /* has acked NEWLEADER */
+    HANDLER_ACTIVE,  /* UPTODATE sent */
+};
+
+/* One connected learner. */
+struct handler {
+    struct list all; /* in leader.handlers */
+    int64_t link;
+    int64_t sid;
+    bool is_observer;
+    enum handler_state state;
+    int64_t accepted_epoch;
+    int64_t current_epoch; /* -1: it had accepted our epoch before, and does not count */
+    int64_t last_zxid;     /* its last logged one, from ACKEPOCH */
+    int64_t known_zxid;    /* its log certainly holds our history up to here */
+    int64_t heard_ms;      /* a packet of it came last */
+    int64_t silence_max_ms;
+};
+
+/* A sync on the line: answered when everything up to zxid is committed. */
+struct leader_sync {
     struct list line;
-    int64_t zxid;    /* 0: a sync */
-    uint64_t origin; /* the local client that waits, or 0 */
+    int64_t zxid;
+    int64_t link;    /* the learner that asked, or 0: a client of ours */
+    uint64_t origin;
     int32_t cxid;
-    struct buf entry; /* the encoded txn */
 };
 
 struct leader {
-    struct prep prep;
+    enum leader_phase phase;
+    int64_t epoch;
+    struct prep prep; /* if has_prep */
+    bool has_prep;
     struct quorum quorum;
-    int64_t self_sid;
-    int64_t last_proposed_zxid;
-    struct list outstanding; /* struct proposal.line */
-    int64_t outstanding_count;
+    struct list handlers; /* struct handler.all */
+    struct list syncs;    /* struct leader_sync.line */
+    int64_t next_zxid;
+    int64_t deadline_ms;  /* of the phases before BROADCAST */
+    int64_t next_ping_ms;
 };
 
-/* Takes over a tree whose last zxid is in the log of a quorum. */
-void leader_init(struct leader *l, const struct prep_config *config, const struct quorum *quorum,
-                 int64_t self_sid, const struct data_tree *tree, struct session_table *sessions);
-void leader_fini(struct leader *l);
+void leader_begin(struct zab *z);
+/* Closes all links and forgets everything. */
+void leader_end(struct zab *z);
 
-/* Prepares the request and puts it on the line; the caller sends and logs the proposal, which stays the
- * leader's until leader_next_committed gives it away. */
-struct proposal *leader_propose(struct leader *l, const struct request *req);
-void leader_sync(struct leader *l, uint64_t origin, int32_t cxid);
-/* The log of sid holds everything up to zxid, durably. */
-void leader_on_ack(struct leader *l, int64_t sid, int64_t zxid);
-/* The next proposal or sync that may be delivered, in zxid order, or NULL. The caller frees it with
- * proposal_free, after leader_delivered. */
-struct proposal *leader_next_committed(struct leader *l);
-/* The proposal is applied to the tree. */
-void leader_delivered(struct leader *l, const struct proposal *p);
-void proposal_free(struct proposal *p);
+void leader_on_link_up(struct zab *z, int64_t link);
+void leader_on_link_down(struct zab *z, int64_t link);
+void leader_on_packet(struct zab *z, int64_t link, const struct quorum_packet *packet);
+void leader_on_log_synced(struct zab *z);
+void leader_on_tick(struct zab *z);
+int64_t leader_deadline_ms(const struct zab *z);
+
+/* A write; false while there is no quorum to propose to. */
+bool leader_propose(struct zab *z, const struct request *req);
+/* link is the learner that asked, or 0. */
+void leader_sync(struct zab *z, int64_t link, uint64_t origin, int32_t cxid);
+/* Answers the syncs whose turn it is; after delivering. */
+void leader_answer_syncs(struct zab *z);
 
 #endif

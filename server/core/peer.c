@@ -7,6 +7,7 @@
 #include "common/assert.h"
 #include "common/xalloc.h"
 #include "server/core/reads.h"
+#include "server/core/zxid.h"
 #include "server/jute/txn.h"
 
 /* ---- clients ----------------------------------------------------------------------------------------- */
@@ -27,6 +28,7 @@ static void close_client(struct peer *p, struct client *c)
     }
     watcher_fini(&p->watches, &c->watcher);
     list_remove(&c->settled);
+    list_remove(&c->revalidating);
     c->state = CLIENT_CLOSING;
     mark_dirty(p, c);
 }
@@ -81,11 +83,11 @@ static void count_latency(struct peer *p, struct client *c, const struct pending
 
 /* ---- the pipeline: what waits for what ------------------------------------------------------------------ */
 
-static void run_zab(struct peer *p, const struct zab_event *ev);
+static void run_zab(struct peer *p, struct zab_event *ev);
 
 static void submit(struct peer *p, const struct request *req)
 {
-    struct zab_event ev = { .type = ZAB_SUBMIT, .request = req };
+    struct zab_event ev = { .type = ZAB_ON_SUBMIT, .request = req };
     run_zab(p, &ev);
 }
 
@@ -94,7 +96,7 @@ static void submit_pending(struct peer *p, struct client *c, const struct pendin
                            struct slice body)
 {
     if (w->type == OP_SYNC) {
-        struct zab_event ev = { .type = ZAB_SYNC, .sync = { c->id, w->xid } };
+        struct zab_event ev = { .type = ZAB_ON_SYNC, .sync = { c->id, w->xid } };
         run_zab(p, &ev);
         return;
     }
@@ -105,6 +107,7 @@ static void submit_pending(struct peer *p, struct client *c, const struct pendin
         .body = body,
         .ids = client_ids(c),
         .time_ms = w->wall_ms,
+        .from_sid = p->config.ensemble->self_sid,
         .origin = c->id,
     };
     submit(p, &req);
@@ -223,24 +226,65 @@ static bool password_matches(const struct connect_request *r)
     return slice_eq(r->passwd, (struct slice){ right, sizeof(right) });
 }
 
-static void resume_session(struct peer *p, struct client *c, const struct connect_request *r)
+/* The session goes on through this connection; any other one of it here is closed. */
+static void attach_session(struct peer *p, struct client *c, struct session *s)
 {
-    struct session *s = session_find(&p->sessions, r->session_id);
-    /* A wrong password does not disturb the owner's connection; in Apache it does. */
-    if (!s || s->closing || !password_matches(r)) {
-        refuse_session(p, c);
-        return;
-    }
-    if (s->client) {
+    if (s->client && s->client != c) {
         close_client(p, s->client);
     }
     s->client = c;
     c->session = s;
-    c->session_id = s->id;
     c->state = CLIENT_READY;
     session_add(&p->sessions, s->id, c->timeout_ms, p->now_ms);
     reply_connect(c, c->timeout_ms, s->id);
     mark_dirty(p, c);
+}
+
+/* Only the leader knows for sure whether a session is alive (W4). */
+static void ask_leader(struct peer *p, struct client *c)
+{
+    struct zab_event ev = { .type = ZAB_ON_REVALIDATE,
+                            .revalidate = { c->session_id, c->timeout_ms } };
+    c->state = CLIENT_SETTLING;
+    list_push_back(&p->revalidating, &c->revalidating);
+    run_zab(p, &ev);
+}
+
+static void resume_session(struct peer *p, struct client *c, const struct connect_request *r)
+{
+    struct session *s = session_find(&p->sessions, r->session_id);
+    /* A wrong password does not disturb the owner's connection; in Apache it does. */
+    if (!password_matches(r)) {
+        refuse_session(p, c);
+        return;
+    }
+    c->session_id = r->session_id;
+    if (!p->is_leader) {
+        ask_leader(p, c);
+    } else if (!s || s->closing) {
+        refuse_session(p, c);
+    } else {
+        s->owner_sid = p->config.ensemble->self_sid;
+        attach_session(p, c, s);
+    }
+}
+
+static void on_revalidated(struct peer *p, int64_t session_id, bool is_valid)
+{
+    list_for_each (it, &p->revalidating) {
+        struct client *c = list_entry(it, struct client, revalidating);
+        if (c->session_id != session_id) {
+            continue;
+        }
+        list_remove(&c->revalidating);
+        if (is_valid) {
+            attach_session(p, c, session_add(&p->sessions, session_id, c->timeout_ms, p->now_ms));
+            list_push_back(&p->settled, &c->settled);
+        } else {
+            refuse_session(p, c);
+        }
+        return;
+    }
 }
 
 static void on_connect(struct peer *p, struct client *c, struct slice bytes)
@@ -384,10 +428,10 @@ static void deliver(struct peer *p, const struct proposal *prop)
     count_for_snapshot(p);
 }
 
-static void deliver_sync(struct peer *p, const struct proposal *prop)
+static void deliver_sync(struct peer *p, uint64_t origin, int32_t cxid)
 {
     struct client *c;
-    struct pending *done = find_waiting(p, prop->origin, prop->cxid, &c);
+    struct pending *done = find_waiting(p, origin, cxid, &c);
     if (done) {
         read_request(p, c, done->xid, OP_SYNC, (struct slice){ done->body, done->body_len });
         complete(p, c, done);
@@ -401,23 +445,71 @@ static void append_to_log(struct peer *p, const struct proposal *prop)
     buf_append(&p->actions.log_batch, prop->entry.data, prop->entry.len);
 }
 
-static void run_zab(struct peer *p, const struct zab_event *ev)
+static void close_all_clients(struct peer *p)
 {
-    zab_step(&p->zab, ev);
-    for (int32_t i = 0; i < p->zab.action_count; i++) {
-        const struct zab_action *a = &p->zab.actions[i];
-        switch (a->type) {
-        case ZAB_LOG_APPEND:
-            append_to_log(p, a->proposal);
-            break;
-        case ZAB_DELIVER:
-            deliver(p, a->proposal);
-            break;
-        case ZAB_DELIVER_SYNC:
-            deliver_sync(p, a->proposal);
-            break;
+    for (size_t i = 0; i < p->clients.used; i++) {
+        for (struct hlink *l = p->clients.buckets[i]; l; l = l->next) {
+            close_client(p, list_entry(l, struct client, by_id));
         }
     }
+}
+
+/* Broadcast has begun, or is over. Clients do not outlive the role that served them. */
+static void on_serve(struct peer *p, const struct zab_action *a)
+{
+    p->is_serving = a->on;
+    p->is_leader = a->on && p->zab.role == STATE_LEADING;
+    if (!a->on) {
+        close_all_clients(p);
+        return;
+    }
+    p->sessions.reports_touches = !p->is_leader;
+    session_table_renew(&p->sessions, p->now_ms);
+    int64_t epoch_start = zxid_make(a->epoch, 0);
+    if (epoch_start > p->tree->last_zxid) {
+        p->tree->last_zxid = epoch_start; /* what Apache's clients may have seen already (W5) */
+    }
+}
+
+static void run_action(struct peer *p, const struct zab_action *a)
+{
+    switch (a->type) {
+    case ZAB_DO_LOG_APPEND:
+        append_to_log(p, a->proposal);
+        break;
+    case ZAB_DO_DELIVER:
+        deliver(p, a->proposal);
+        break;
+    case ZAB_DO_DELIVER_SYNC:
+        deliver_sync(p, a->origin, a->cxid);
+        break;
+    case ZAB_DO_REVALIDATED:
+        on_revalidated(p, a->session_id, a->is_valid);
+        break;
+    case ZAB_DO_SERVE:
+        on_serve(p, a);
+        break;
+    default:
+        if (p->config.on_zab_action) {
+            p->config.on_zab_action(p->config.on_zab_action_arg, &p->zab, a);
+        }
+        break;
+    }
+}
+
+static void run_actions(struct peer *p)
+{
+    for (int32_t i = 0; i < p->zab.action_count; i++) {
+        run_action(p, &p->zab.actions[i]);
+    }
+}
+
+static void run_zab(struct peer *p, struct zab_event *ev)
+{
+    ev->now_ms = p->now_ms;
+    ev->wall_ms = p->wall_ms;
+    zab_step(&p->zab, ev);
+    run_actions(p);
 }
 
 /* ---- events ------------------------------------------------------------------------------------------------- */
@@ -426,11 +518,15 @@ static void on_frame(struct peer *p, struct client *c, struct slice bytes)
 {
     c->stats.received++;
     p->stats.received++;
-    if (c->state == CLIENT_NEW) {
-        on_connect(p, c, bytes);
+    if (c->state == CLIENT_CLOSING) {
         return;
     }
-    if (c->state == CLIENT_CLOSING) {
+    if (!p->is_serving) {
+        close_client(p, c);
+        return;
+    }
+    if (c->state == CLIENT_NEW) {
+        on_connect(p, c, bytes);
         return;
     }
     struct wire w;
@@ -483,7 +579,7 @@ static void on_auth(struct peer *p, struct client *c, int32_t xid, bool ok, stru
 static void expire_sessions(struct peer *p)
 {
     struct session *s;
-    while ((s = session_next_expired(&p->sessions, p->now_ms)) != NULL) {
+    while (p->is_leader && (s = session_next_expired(&p->sessions, p->now_ms)) != NULL) {
         p->stats.expired_sessions++;
         struct request req = {
             .session_id = s->id,
@@ -500,7 +596,8 @@ void peer_step(struct peer *p, const struct peer_event *event)
 {
     p->now_ms = event->now_ms;
     p->wall_ms = event->wall_ms;
-    struct zab_event synced = { .type = ZAB_LOG_SYNCED };
+    struct zab_event synced = { .type = ZAB_ON_LOG_SYNCED };
+    struct zab_event tick = { .type = ZAB_ON_TICK };
     switch (event->type) {
     case PEER_CLIENT_FRAME:
         on_frame(p, event->frame.client, event->frame.bytes);
@@ -516,7 +613,11 @@ void peer_step(struct peer *p, const struct peer_event *event)
         run_zab(p, &synced);
         break;
     case PEER_TICK:
+        run_zab(p, &tick);
         expire_sessions(p);
+        break;
+    case PEER_ZAB:
+        run_zab(p, event->zab);
         break;
     }
     start_settled(p);
@@ -533,6 +634,7 @@ struct peer *peer_new(const struct peer_config *config, struct data_tree *tree, 
     prng_init(&p->rng, config->seed);
     htable_init(&p->clients);
     list_init(&p->settled);
+    list_init(&p->revalidating);
     list_init(&p->actions.dirty);
     watch_table_init(&p->watches, config->seed);
     session_table_init(&p->sessions, config->sid, config->start_ms, config->tick_time_ms, now_ms,
@@ -554,17 +656,44 @@ static bool is_known_session(void *arg, int64_t session_id)
     return session_find(&p->sessions, session_id) != NULL;
 }
 
-int64_t peer_start(struct peer *p)
+static void watch_tree(struct peer *p)
 {
-    int64_t killed = data_tree_kill_orphans(p->tree, is_known_session, p);
+    p->tree->observer = (struct tree_observer){ on_tree_changed, p };
+}
+
+int64_t peer_start(struct peer *p, const struct zab_start *start)
+{
+    const struct peer_config *c = &p->config;
+    bool is_alone = c->ensemble->voter_count == 1 && !c->ensemble->is_observer;
+    int64_t killed = is_alone ? data_tree_kill_orphans(p->tree, is_known_session, p) : 0;
     /* What every peer can read: twice jute.maxbuffer, as for logs and quorum packets. */
     struct zab_config config = {
-        .prep = { p->config.skip_acl, p->config.with_digest, 2 * (size_t)p->config.jute_maxbuffer },
-        .sid = p->config.sid,
+        .prep = { c->skip_acl, c->with_digest, 2 * (size_t)c->jute_maxbuffer },
+        .ensemble = c->ensemble,
+        .tick_time_ms = c->tick_time_ms,
+        .init_limit_ticks = c->init_limit_ticks,
+        .sync_limit_ticks = c->sync_limit_ticks,
+        .commit_log_count = is_alone ? 0 : c->commit_log_count,
     };
-    zab_init(&p->zab, &config, p->tree, &p->sessions);
-    p->tree->observer = (struct tree_observer){ on_tree_changed, p };
+    zab_init(&p->zab, &config, start, p->tree, &p->sessions, p->now_ms);
+    watch_tree(p);
+    zab_begin(&p->zab, p->now_ms);
+    run_actions(p);
     return killed;
+}
+
+void peer_replace_tree(struct peer *p, struct data_tree *tree)
+{
+    zk_assert(!p->is_serving);
+    p->tree = tree;
+    p->zab.tree = tree;
+    watch_tree(p);
+    session_table_clear(&p->sessions);
+}
+
+int64_t peer_deadline_ms(const struct peer *p)
+{
+    return zab_deadline_ms(&p->zab);
 }
 
 void peer_free(struct peer *p)

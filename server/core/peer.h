@@ -27,7 +27,8 @@ enum peer_event_type {
     PEER_CLIENT_AUTH,   /* the outcome of an auth packet, which the connection layer checked */
     PEER_CLIENT_CLOSED, /* the connection is gone: forget and free the client */
     PEER_LOG_SYNCED,    /* everything up to zxid is durable in the log */
-    PEER_TICK,          /* time has passed; at least once per tick */
+    PEER_TICK,          /* time has passed; see peer_deadline_ms */
+    PEER_ZAB,           /* something of the election or the quorum port, or of the disk */
 };
 
 struct peer_event {
@@ -47,6 +48,7 @@ struct peer_event {
         } auth;
         struct client *client; /* PEER_CLIENT_CLOSED */
         int64_t zxid;          /* PEER_LOG_SYNCED */
+        struct zab_event *zab; /* PEER_ZAB; its times are filled in here */
     };
 };
 
@@ -62,8 +64,18 @@ struct peer_actions {
     bool snapshot_due;
 };
 
+/* What the core asks of the shell in the middle of a step, in order (zab.h). Never called for the log,
+ * deliveries and syncs, which the core sees to itself. It must not step the core. */
+typedef void peer_zab_action_fn(void *arg, const struct zab *z, const struct zab_action *a);
+
 struct peer_config {
-    int64_t sid;       /* 1 when standalone */
+    const struct ensemble *ensemble; /* borrowed; one voter when standalone */
+    int32_t init_limit_ticks;
+    int32_t sync_limit_ticks;
+    int32_t commit_log_count; /* committed proposals kept for learners */
+    peer_zab_action_fn *on_zab_action; /* NULL when standalone */
+    void *on_zab_action_arg;
+    int64_t sid;       /* in session ids; 1 when standalone */
     int64_t start_ms;  /* a clock in ms, for session ids */
     uint64_t seed;     /* hash tables and the snapshot interval */
     int32_t tick_time_ms;
@@ -94,6 +106,9 @@ struct peer {
     struct zab zab;
     struct htable clients; /* struct client.by_id */
     struct list settled;   /* clients whose held requests may start */
+    struct list revalidating; /* clients whose sessions the leader is asked about */
+    bool is_serving;
+    bool is_leader;        /* and serving: expires sessions */
     uint64_t next_client_id;
     struct prng rng;
     int64_t txns_until_snapshot;
@@ -107,9 +122,13 @@ struct peer {
 /* The tree is recovered. Then peer_restore_session for each recovered session, then peer_start. */
 struct peer *peer_new(const struct peer_config *config, struct data_tree *tree, int64_t now_ms);
 void peer_restore_session(struct peer *p, int64_t session_id, int32_t timeout_ms, int64_t now_ms);
-/* Every session has a full time-out from now; ephemerals of unknown sessions are deleted. Returns how
- * many. */
-int64_t peer_start(struct peer *p);
+/* Every session has a full time-out from now. Standalone, ephemerals of unknown sessions are deleted first
+ * and the server serves at once; otherwise it looks for a leader. Returns how many were deleted. */
+int64_t peer_start(struct peer *p, const struct zab_start *start);
+/* The tree was replaced (SNAP_LOADED, RELOADED, LOG_TRUNCATE): the sessions are to be restored anew. No client
+ * may be served. */
+void peer_replace_tree(struct peer *p, struct data_tree *tree);
+int64_t peer_deadline_ms(const struct peer *p);
 /* All clients must be gone. */
 void peer_free(struct peer *p);
 

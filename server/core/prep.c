@@ -399,11 +399,18 @@ static enum zk_err prep_create_session(struct wire *w, union txn_body *out)
     return create_session_txn_decode(w, &out->create_session) ? ZK_OK : ZK_MARSHALLING_ERROR;
 }
 
-/* Only a session that is known and not being closed may write. */
+/* Only a session that is known and not being closed may write, and only through the server that holds its
+ * connection (W6). After an election nobody knows who does: the first request tells. */
 static enum zk_err check_session(const struct prep_ctx *c)
 {
-    const struct session *s = session_find(c->p->sessions, c->req->session_id);
-    return s && !s->closing ? ZK_OK : ZK_SESSION_EXPIRED;
+    struct session *s = session_find(c->p->sessions, c->req->session_id);
+    if (!s || s->closing) {
+        return ZK_SESSION_EXPIRED;
+    }
+    if (s->owner_sid == 0) {
+        s->owner_sid = c->req->from_sid;
+    }
+    return s->owner_sid == c->req->from_sid ? ZK_OK : ZK_SESSION_MOVED;
 }
 
 /* ---- one op, multi, request -------------------------------------------------------------------------------- */

@@ -35,3 +35,23 @@ bool quorum_has_majority(const struct quorum *q, int64_t zxid)
     }
     return 2 * acks > q->voter_count;
 }
+
+int64_t quorum_committed(const struct quorum *q)
+{
+    int64_t best = 0;
+    for (int32_t i = 0; i < q->voter_count; i++) {
+        if (q->acked_zxid[i] > best && quorum_has_majority(q, q->acked_zxid[i])) {
+            best = q->acked_zxid[i];
+        }
+    }
+    return best;
+}
+
+void quorum_forget(struct quorum *q, int64_t sid)
+{
+    for (int32_t i = 0; i < q->voter_count; i++) {
+        if (q->sids[i] == sid) {
+            q->acked_zxid[i] = 0;
+        }
+    }
+}

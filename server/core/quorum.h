@@ -23,5 +23,9 @@ void quorum_init(struct quorum *q, const int64_t *sids, int32_t voter_count, int
 bool quorum_ack(struct quorum *q, int64_t sid, int64_t zxid);
 /* Have more than half of the voters acked zxid? */
 bool quorum_has_majority(const struct quorum *q, int64_t zxid);
+/* The highest zxid that more than half of the voters have acked. */
+int64_t quorum_committed(const struct quorum *q);
+/* Its log is being replaced: what it acked does not count any more. */
+void quorum_forget(struct quorum *q, int64_t sid);
 
 #endif

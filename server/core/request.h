@@ -14,6 +14,7 @@ struct request {
     struct slice body; /* the record, undecoded */
     struct vec ids;    /* struct id each: who the caller has proved to be */
     int64_t time_ms;   /* wall clock of the arrival, which the txn will carry */
+    int64_t from_sid;  /* the server whose client asks; 0: a server asks for itself */
     uint64_t origin;   /* the local client that waits for it (struct client.id); 0: nobody */
 };
 

@@ -14,6 +14,8 @@ void session_table_init(struct session_table *t, int64_t sid, int64_t start_ms, 
     for (int i = 0; i < SESSION_RING; i++) {
         list_init(&t->ring[i]);
     }
+    list_init(&t->touched);
+    t->reports_touches = false;
     t->tick_ms = tick_ms;
     t->swept_tick = now_ms / tick_ms;
     t->next_id = (int64_t)((uint64_t)sid << 56 | ((uint64_t)start_ms & 0xffffffffff) << 16);
@@ -26,9 +28,18 @@ static void free_session(struct hlink *link, void *arg)
     free(list_entry(link, struct session, by_id));
 }
 
-void session_table_fini(struct session_table *t)
+void session_table_clear(struct session_table *t)
 {
     htable_drain(&t->by_id, free_session, NULL);
+    list_init(&t->touched);
+    for (int i = 0; i < SESSION_RING; i++) {
+        list_init(&t->ring[i]);
+    }
+}
+
+void session_table_fini(struct session_table *t)
+{
+    session_table_clear(t);
     htable_fini(&t->by_id);
 }
 
@@ -57,6 +68,9 @@ struct session *session_find(const struct session_table *t, int64_t id)
 
 void session_touch(struct session_table *t, struct session *s, int64_t now_ms)
 {
+    if (t->reports_touches && list_is_empty(&s->touched)) {
+        list_push_back(&t->touched, &s->touched);
+    }
     int64_t tick = (now_ms + s->timeout_ms) / t->tick_ms + 1;
     if (s->closing || tick == s->expiry_tick) {
         return;
@@ -73,6 +87,7 @@ struct session *session_add(struct session_table *t, int64_t id, int32_t timeout
         s = xcalloc(1, sizeof(*s));
         s->id = id;
         list_init(&s->bucket);
+        list_init(&s->touched);
         htable_insert(&t->by_id, &s->by_id, hash_u64((uint64_t)id, t->hash_seed));
     }
     s->timeout_ms = timeout_ms;
@@ -84,6 +99,7 @@ void session_remove(struct session_table *t, struct session *s)
 {
     zk_assert(s->client == NULL);
     list_remove(&s->bucket);
+    list_remove(&s->touched);
     htable_remove(&t->by_id, &s->by_id);
     free(s);
 }
@@ -110,6 +126,28 @@ struct session *session_next_expired(struct session_table *t, int64_t now_ms)
         t->swept_tick++;
     }
     return NULL;
+}
+
+void session_table_renew(struct session_table *t, int64_t now_ms)
+{
+    for (size_t i = 0; i < t->by_id.used; i++) {
+        for (struct hlink *l = t->by_id.buckets[i]; l; l = l->next) {
+            struct session *s = list_entry(l, struct session, by_id);
+            s->closing = false;
+            s->owner_sid = 0;
+            session_touch(t, s, now_ms);
+        }
+    }
+}
+
+void session_take_touched(struct session_table *t, struct buf *out)
+{
+    struct list *it;
+    while ((it = list_pop_front(&t->touched)) != NULL) {
+        const struct session *s = list_entry(it, struct session, touched);
+        put_long(out, s->id);
+        put_int(out, s->timeout_ms);
+    }
 }
 
 void session_table_encode(const struct session_table *t, struct buf *out)

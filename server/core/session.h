@@ -28,6 +28,8 @@ struct session {
     int32_t timeout_ms;
     int64_t expiry_tick; /* the tick at whose end it dies without another touch */
     bool closing;        /* a closeSession was prepared: later writes of it fail (W1) */
+    int64_t owner_sid;   /* on the leader: the server that its client is connected to; 0: not known yet */
+    struct list touched; /* in session_table.touched, on a learner */
     struct client *client; /* the local connection that holds it, or NULL; not owned */
 };
 
@@ -35,6 +37,8 @@ struct session_table {
     struct htable by_id;
     struct list ring[SESSION_RING];
     int32_t tick_ms;
+    struct list touched; /* sessions active since the leader was last told (W3) */
+    bool reports_touches; /* a learner's table: it collects them */
     int64_t swept_tick; /* buckets up to here have been looked at */
     int64_t next_id;
     uint64_t hash_seed;
@@ -61,6 +65,13 @@ void session_touch(struct session_table *t, struct session *s, int64_t now_ms);
 /* One session whose time is over, taken out of the ring; NULL when there is none left. It stays in the
  * table until its closeSession is applied. */
 struct session *session_next_expired(struct session_table *t, int64_t now_ms);
+
+/* Forgets all sessions; none may have a client. */
+void session_table_clear(struct session_table *t);
+/* A new leader grants everybody a full time-out (W3); a learner has no owners to know of. */
+void session_table_renew(struct session_table *t, int64_t now_ms);
+/* Id and time-out of each session touched since the last call, as a PING reply carries them. */
+void session_take_touched(struct session_table *t, struct buf *out);
 
 /* The snapshot's session part: count, then id and time-out each. */
 void session_table_encode(const struct session_table *t, struct buf *out);

@@ -2,69 +2,335 @@
 #include "server/core/zab.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "common/assert.h"
 #include "common/xalloc.h"
+#include "server/jute/txn.h"
 
-void zab_init(struct zab *z, const struct zab_config *config, const struct data_tree *tree,
-              struct session_table *sessions)
-{
-    *z = (struct zab){ .actions = NULL };
-    list_init(&z->delivered);
-    struct quorum quorum;
-    quorum_init(&quorum, &config->sid, 1, tree->last_zxid);
-    leader_init(&z->leader, &config->prep, &quorum, config->sid, tree, sessions);
-}
+/* ---- the list of actions ---------------------------------------------------------------------------------- */
 
-/* What the last step gave away has been used by now. */
-static void drop_delivered(struct zab *z)
-{
-    struct list *it;
-    while ((it = list_pop_front(&z->delivered)) != NULL) {
-        struct proposal *p = list_entry(it, struct proposal, line);
-        leader_delivered(&z->leader, p);
-        proposal_free(p);
-    }
-}
-
-void zab_fini(struct zab *z)
-{
-    drop_delivered(z);
-    leader_fini(&z->leader);
-    free(z->actions);
-}
-
-static void add_action(struct zab *z, enum zab_action_type type, struct proposal *p)
+struct zab_action *zab_add(struct zab *z, enum zab_action_type type)
 {
     if (z->action_count == z->action_cap) {
         z->action_cap = z->action_cap ? 2 * z->action_cap : 64;
         z->actions = xrealloc(z->actions, (size_t)z->action_cap * sizeof(*z->actions));
     }
-    z->actions[z->action_count++] = (struct zab_action){ type, p };
+    struct zab_action *a = &z->actions[z->action_count++];
+    memset(a, 0, sizeof(*a));
+    a->type = type;
+    return a;
 }
 
-static void deliver_committed(struct zab *z)
+void zab_send(struct zab *z, int64_t link, const struct quorum_packet *packet)
+{
+    struct zab_action *a = zab_add(z, ZAB_DO_SEND);
+    a->link = link;
+    a->at = z->bytes.len;
+    quorum_packet_encode(&z->bytes, packet);
+    a->len = z->bytes.len - a->at;
+}
+
+static void add_votes(struct zab *z)
+{
+    for (int32_t i = 0; i < z->election.out_count; i++) {
+        const struct election_send *s = &z->election.out[i];
+        struct zab_action *a = zab_add(z, ZAB_DO_SEND_VOTE);
+        a->sid = s->sid;
+        a->at = z->bytes.len;
+        notification_encode(&z->bytes, &s->message);
+        a->len = z->bytes.len - a->at;
+    }
+    z->election.out_count = 0;
+}
+
+/* ---- history ----------------------------------------------------------------------------------------------- */
+
+struct proposal *zab_append(struct zab *z, int64_t zxid, struct slice entry)
+{
+    struct proposal *p = history_append(&z->history, zxid, entry.data, slice_size(entry));
+    if (!z->learner.is_saving) {
+        zab_add(z, ZAB_DO_LOG_APPEND)->proposal = p;
+    }
+    return p;
+}
+
+/* A follower's own requests come back without a mark of whose they are. */
+static void find_origin(struct zab *z, struct proposal *p)
+{
+    struct wire w;
+    struct txn_header hdr;
+    wire_init(&w, p->entry.data, p->entry.len);
+    if (z->role != STATE_LEADING && txn_header_decode(&w, &hdr)) {
+        p->origin = learner_origin_of(z, hdr.session_id, hdr.cxid);
+        p->cxid = hdr.cxid;
+    }
+}
+
+void zab_deliver(struct zab *z)
 {
     struct proposal *p;
-    while ((p = leader_next_committed(&z->leader)) != NULL) {
-        list_push_back(&z->delivered, &p->line);
-        add_action(z, p->zxid != 0 ? ZAB_DELIVER : ZAB_DELIVER_SYNC, p);
+    while ((p = history_next(&z->history)) != NULL) {
+        find_origin(z, p);
+        zab_add(z, ZAB_DO_DELIVER)->proposal = p;
+    }
+    if (z->role == STATE_LEADING) {
+        leader_answer_syncs(z);
     }
 }
 
-void zab_step(struct zab *z, const struct zab_event *event)
+/* ---- roles --------------------------------------------------------------------------------------------------- */
+
+static void add_role(struct zab *z)
 {
-    drop_delivered(z);
+    zab_add(z, ZAB_DO_ROLE);
+}
+
+static void take_role(struct zab *z)
+{
+    z->role = z->election.state;
+    add_role(z);
+    if (z->role == STATE_LEADING) {
+        leader_begin(z);
+    } else {
+        learner_begin(z, z->election.current.leader);
+    }
+}
+
+/* The vote is for what the log holds, so the log must have settled (S11). */
+static void start_election(struct zab *z)
+{
+    z->is_draining = false;
+    election_start(&z->election, z->history.logged_zxid, z->current_epoch, z->now_ms);
+    add_votes(z);
+}
+
+void zab_look(struct zab *z, const char *reason)
+{
+    if (z->role == STATE_LOOKING) {
+        return;
+    }
+    enum server_state old = z->role;
+    z->reason = reason;
+    z->role = STATE_LOOKING;
+    z->election.state = STATE_LOOKING;
+    if (old == STATE_LEADING) {
+        leader_end(z);
+    } else {
+        learner_end(z);
+    }
+    if (z->is_serving) {
+        z->is_serving = false;
+        zab_add(z, ZAB_DO_SERVE)->on = false;
+    }
+    add_role(z);
+    history_forget_origins(&z->history);
+    if (old != STATE_LEADING && z->learner.must_reload) {
+        /* S5: memory holds a tree that the disk does not. */
+        zab_add(z, ZAB_DO_RELOAD);
+        z->is_draining = true;
+        return;
+    }
+    z->is_draining = z->history.synced_zxid < z->history.logged_zxid;
+    if (!z->is_draining) {
+        start_election(z);
+    }
+}
+
+/* ---- events --------------------------------------------------------------------------------------------------- */
+
+static void after_election(struct zab *z)
+{
+    bool decided = z->election.is_decided;
+    add_votes(z);
+    if (decided) {
+        z->election.is_decided = false;
+        take_role(z);
+    }
+}
+
+static void on_notification(struct zab *z, const struct zab_event *ev)
+{
+    if (z->is_draining) {
+        return; /* what we would answer is not settled yet; the sender asks again */
+    }
+    election_on_notification(&z->election, ev->notification.sid, ev->notification.message,
+                             z->now_ms);
+    after_election(z);
+}
+
+static void on_tick(struct zab *z)
+{
+    if (z->role == STATE_LEADING) {
+        leader_on_tick(z);
+    } else if (z->role != STATE_LOOKING) {
+        learner_on_tick(z);
+    } else if (!z->is_draining) {
+        election_on_tick(&z->election, z->now_ms);
+        after_election(z);
+    }
+}
+
+static void on_log_synced(struct zab *z, int64_t zxid)
+{
+    history_synced(&z->history, zxid);
+    if (z->role == STATE_LEADING) {
+        leader_on_log_synced(z);
+    } else if (z->role != STATE_LOOKING) {
+        learner_on_log_synced(z);
+    } else if (z->is_draining && z->history.synced_zxid == z->history.logged_zxid) {
+        start_election(z);
+    }
+}
+
+static void on_reloaded(struct zab *z)
+{
+    history_reset(&z->history, z->tree->last_zxid);
+    z->learner.must_reload = false;
+    z->learner.is_saving = false;
+    start_election(z);
+}
+
+static void on_link(struct zab *z, int64_t link, bool is_up)
+{
+    if (z->role == STATE_LEADING) {
+        (is_up ? leader_on_link_up : leader_on_link_down)(z, link);
+    } else if (z->role != STATE_LOOKING) {
+        (is_up ? learner_on_link_up : learner_on_link_down)(z, link);
+    }
+}
+
+static void on_packet(struct zab *z, int64_t link, const struct quorum_packet *packet)
+{
+    if (z->role == STATE_LEADING) {
+        leader_on_packet(z, link, packet);
+    } else if (z->role != STATE_LOOKING && link == z->learner.link) {
+        learner_on_packet(z, packet);
+    }
+}
+
+/* Clients are served only in broadcast; whatever else comes late is dropped with its client. */
+static void on_client_event(struct zab *z, const struct zab_event *ev)
+{
+    bool leads = z->role == STATE_LEADING;
+    if (!z->is_serving) {
+        return;
+    }
+    if (ev->type == ZAB_ON_SUBMIT) {
+        if (leads) {
+            leader_propose(z, ev->request);
+        } else {
+            learner_submit(z, ev->request);
+        }
+    } else if (ev->type == ZAB_ON_SYNC) {
+        if (leads) {
+            leader_sync(z, 0, ev->sync.origin, ev->sync.cxid);
+        } else {
+            learner_sync(z, ev->sync.origin, ev->sync.cxid);
+        }
+    } else if (!leads) {
+        learner_revalidate(z, ev->revalidate.session_id, ev->revalidate.timeout_ms);
+    }
+}
+
+void zab_step(struct zab *z, const struct zab_event *ev)
+{
+    history_settle(&z->history);
     z->action_count = 0;
-    switch (event->type) {
-    case ZAB_SUBMIT:
-        add_action(z, ZAB_LOG_APPEND, leader_propose(&z->leader, event->request));
+    buf_reset(&z->bytes);
+    z->now_ms = ev->now_ms;
+    z->wall_ms = ev->wall_ms;
+    if (z->role == STATE_LEADING && z->leader.has_prep) {
+        prep_applied(&z->leader.prep, z->history.delivered_zxid);
+    }
+    switch (ev->type) {
+    case ZAB_ON_TICK:
+        on_tick(z);
         break;
-    case ZAB_SYNC:
-        leader_sync(&z->leader, event->sync.origin, event->sync.cxid);
+    case ZAB_ON_NOTIFICATION:
+        on_notification(z, ev);
         break;
-    case ZAB_LOG_SYNCED:
-        leader_on_ack(&z->leader, z->leader.self_sid, event->zxid);
+    case ZAB_ON_LINK_UP:
+    case ZAB_ON_LINK_DOWN:
+        on_link(z, ev->link, ev->type == ZAB_ON_LINK_UP);
+        break;
+    case ZAB_ON_PACKET:
+        on_packet(z, ev->packet.link, ev->packet.packet);
+        break;
+    case ZAB_ON_SUBMIT:
+    case ZAB_ON_SYNC:
+    case ZAB_ON_REVALIDATE:
+        on_client_event(z, ev);
+        break;
+    case ZAB_ON_LOG_SYNCED:
+        on_log_synced(z, ev->zxid);
+        break;
+    case ZAB_ON_SNAP_LOADED:
+        if (z->role != STATE_LOOKING) {
+            learner_on_snap_loaded(z);
+        }
+        break;
+    case ZAB_ON_SNAP_SAVED:
+        if (z->role != STATE_LOOKING) {
+            learner_on_snap_saved(z);
+        }
+        break;
+    case ZAB_ON_RELOADED:
+        on_reloaded(z);
         break;
     }
-    deliver_committed(z);
+}
+
+/* ---- life -------------------------------------------------------------------------------------------------------- */
+
+void zab_init(struct zab *z, const struct zab_config *config, const struct zab_start *start,
+              const struct data_tree *tree, struct session_table *sessions, int64_t now_ms)
+{
+    memset(z, 0, sizeof(*z));
+    z->config = *config;
+    z->tree = tree;
+    z->sessions = sessions;
+    z->now_ms = now_ms;
+    z->role = STATE_LOOKING;
+    z->accepted_epoch = start->accepted_epoch;
+    z->current_epoch = start->current_epoch;
+    history_init(&z->history, start->last_zxid, config->commit_log_count);
+    election_init(&z->election, config->ensemble);
+}
+
+void zab_begin(struct zab *z, int64_t now_ms)
+{
+    z->now_ms = now_ms;
+    z->action_count = 0;
+    if (z->config.ensemble->voter_count == 1 && !z->config.ensemble->is_observer) {
+        z->election.state = STATE_LEADING;
+        take_role(z);
+    } else {
+        start_election(z);
+    }
+}
+
+void zab_fini(struct zab *z)
+{
+    if (z->role == STATE_LEADING) {
+        leader_end(z);
+    } else if (z->role != STATE_LOOKING) {
+        learner_end(z);
+    }
+    history_fini(&z->history);
+    election_fini(&z->election);
+    free(z->actions);
+    buf_fini(&z->bytes);
+}
+
+int64_t zab_deadline_ms(const struct zab *z)
+{
+    switch (z->role) {
+    case STATE_LEADING:
+        return leader_deadline_ms(z);
+    case STATE_LOOKING:
+        return z->is_draining ? INT64_MAX : election_deadline_ms(&z->election);
+    default:
+        return learner_deadline_ms(z);
+    }
 }

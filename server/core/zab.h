@@ -3,69 +3,177 @@
 #define SERVER_CORE_ZAB_H
 
 /*
- * Replication as a pure function: zab_step(event) -> actions. Actions are carried out in list order.
- * LOG_APPEND only starts a write: what depends on its being durable comes out in answer to LOG_SYNCED.
- * What the actions point to is valid until the next step.
+ * START HERE for replication: election, discovery, synchronisation and broadcast as one pure function,
+ * zab_step(event) -> actions (Zab DSN'11; docs/zab.md). A server alone leads an ensemble of one and goes
+ * the same way, without the phases that need others.
  *
- * This server leads an ensemble of one: the broadcast phase with a quorum of itself.
+ *                 +-------------------- role lost: link down, deadline, disk ----------------+
+ *                 v                                                                          |
+ *   START -> LOOKING --elected--> LEADING:   discovery -> synchronisation -> broadcast ------+
+ *                    \--follows-> FOLLOWING: discovery -> synchronisation -> broadcast ------+
+ *
+ * The shell's duties:
+ *  1. Carry out the actions in list order. What they point to is valid until the next step.
+ *  2. A SAVE_ action and LOG_TRUNCATE are durable before the next action starts.
+ *  3. LOG_APPEND only starts a write; the event LOG_SYNCED says what is durable, in zxid order.
+ *  4. Packets of one link arrive in the order of its SENDs; SNAP_SEND stands in that order too.
+ *  5. A link that was closed, by either side, gives LINK_DOWN once, and nothing after it.
+ *
  * Thread: the core's.
  */
+#include "server/core/election.h"
+#include "server/core/history.h"
 #include "server/core/leader.h"
+#include "server/core/learner.h"
+#include "server/jute/quorum_packet.h"
 
 enum zab_event_type {
-    ZAB_SUBMIT,     /* a write of a local client, or of the server itself */
-    ZAB_SYNC,       /* a client's sync */
-    ZAB_LOG_SYNCED, /* the log is durable up to zxid */
+    ZAB_ON_TICK,         /* time has passed; see zab_deadline_ms */
+    ZAB_ON_NOTIFICATION, /* election port: from sid */
+    ZAB_ON_LINK_UP,      /* quorum port: a learner has connected, or our CONNECT has succeeded */
+    ZAB_ON_LINK_DOWN,    /* quorum port: it is gone, or our CONNECT has failed */
+    ZAB_ON_PACKET,       /* quorum port: one packet */
+    ZAB_ON_SUBMIT,       /* a write of a local client, or of the server itself */
+    ZAB_ON_SYNC,         /* a client's sync */
+    ZAB_ON_REVALIDATE,   /* a client of ours resumes a session: is it alive? */
+    ZAB_ON_LOG_SYNCED,   /* the log is durable up to zxid */
+    ZAB_ON_SNAP_LOADED,  /* the stream behind SNAP is the tree now */
+    ZAB_ON_SNAP_SAVED,   /* SNAP_SAVE is done: that tree is durable, the log continues it */
+    ZAB_ON_RELOADED,     /* RELOAD is done: tree and log are what the disk had */
 };
 
 struct zab_event {
     enum zab_event_type type;
+    int64_t now_ms;  /* monotonic */
+    int64_t wall_ms; /* since 1970, for the txns */
     union {
-        const struct request *request; /* ZAB_SUBMIT */
+        struct {
+            int64_t sid;
+            const struct notification *message;
+        } notification;
+        int64_t link; /* LINK_UP, LINK_DOWN: the shell's id, never reused; 0 is none */
+        struct {
+            int64_t link;
+            const struct quorum_packet *packet;
+        } packet;
+        const struct request *request; /* SUBMIT */
         struct {
             uint64_t origin;
             int32_t cxid;
-        } sync;       /* ZAB_SYNC */
-        int64_t zxid; /* ZAB_LOG_SYNCED */
+        } sync;
+        struct {
+            int64_t session_id;
+            int32_t timeout_ms;
+        } revalidate;
+        int64_t zxid; /* LOG_SYNCED */
     };
 };
 
 enum zab_action_type {
-    ZAB_LOG_APPEND,   /* append the proposal's entry to the log */
-    ZAB_DELIVER,      /* committed: apply the proposal's txn, answer its origin */
-    ZAB_DELIVER_SYNC, /* everything proposed before it has been delivered: answer its origin */
+    ZAB_DO_SEND_VOTE,    /* sid, bytes: a notification */
+    ZAB_DO_CONNECT,      /* sid, link: dial the quorum port of the leader; LINK_UP or LINK_DOWN follows */
+    ZAB_DO_LISTEN,       /* on: accept learners on our quorum port, or stop and close the port */
+    ZAB_DO_SEND,         /* link, bytes: a packet */
+    ZAB_DO_CLOSE,        /* link */
+    ZAB_DO_SAVE_ACCEPTED_EPOCH, /* epoch */
+    ZAB_DO_SAVE_CURRENT_EPOCH,  /* epoch */
+    ZAB_DO_LOG_APPEND,   /* proposal */
+    ZAB_DO_LOG_TRUNCATE, /* zxid: cut the log behind it; if the tree is beyond, reload it (S10) */
+    ZAB_DO_SNAP_SEND,    /* link: the image of the tree as it is now, then the signature (S6) */
+    ZAB_DO_SNAP_LOAD,    /* link, zxid: the stream behind SNAP becomes the tree; SNAP_LOADED follows */
+    ZAB_DO_SNAP_SAVE,    /* zxid: make the loaded tree durable and begin a log behind it (S5) */
+    ZAB_DO_RELOAD,       /* read tree and sessions from the disk again; RELOADED follows (S5) */
+    ZAB_DO_DELIVER,      /* proposal: committed; apply its txn, answer its origin */
+    ZAB_DO_DELIVER_SYNC, /* origin, cxid: everything before it has been delivered */
+    ZAB_DO_REVALIDATED,  /* session_id, is_valid */
+    ZAB_DO_SERVE,        /* on: clients are served, at this epoch; or all are let go */
+    ZAB_DO_ROLE,         /* role has changed: for logs, figures and `srvr` */
 };
 
 struct zab_action {
     enum zab_action_type type;
+    bool on;
+    bool is_valid;
+    int32_t cxid;
+    int64_t sid;
+    int64_t link;
+    int64_t zxid;
+    int64_t epoch;
+    int64_t session_id;
+    uint64_t origin;
     struct proposal *proposal;
-};
-
-struct zab {
-    struct leader leader;
-    struct zab_action *actions; /* of the last step */
-    int32_t action_count;
-    int32_t action_cap;
-    struct list delivered; /* proposals given away by the last step */
+    size_t at; /* of the bytes in zab.bytes */
+    size_t len;
 };
 
 struct zab_config {
     struct prep_config prep;
-    int64_t sid;
+    const struct ensemble *ensemble; /* borrowed */
+    int32_t tick_time_ms;
+    int32_t init_limit_ticks;
+    int32_t sync_limit_ticks;
+    int32_t commit_log_count;
 };
 
-/* The tree is recovered, its last zxid is in the log. */
-void zab_init(struct zab *z, const struct zab_config *config, const struct data_tree *tree,
-              struct session_table *sessions);
-void zab_fini(struct zab *z);
+struct zab {
+    struct zab_config config;
+    const struct data_tree *tree;   /* not owned */
+    struct session_table *sessions; /* not owned */
+    enum server_state role;
+    bool is_draining;   /* LOOKING, but the log still writes what the last role gave it (S11) */
+    bool is_serving;
+    const char *reason; /* why the last role was given up; static text */
+    int64_t now_ms;
+    int64_t wall_ms;
+    int64_t accepted_epoch;
+    int64_t current_epoch;
+    int64_t last_link;  /* given to CONNECT; the shell's own ids for accepted links are negative */
+    struct history history;
+    struct election election;
+    struct leader leader;   /* while LEADING */
+    struct learner learner; /* while FOLLOWING or OBSERVING */
+    struct zab_action *actions; /* of the last step */
+    int32_t action_count;
+    int32_t action_cap;
+    struct buf bytes; /* what the actions send */
+};
 
+/* What recovery found. */
+struct zab_start {
+    int64_t last_zxid; /* of log and tree */
+    int64_t accepted_epoch;
+    int64_t current_epoch;
+};
+
+void zab_init(struct zab *z, const struct zab_config *config, const struct zab_start *start,
+              const struct data_tree *tree, struct session_table *sessions, int64_t now_ms);
+void zab_fini(struct zab *z);
+/* The first step: elects, or leads at once in an ensemble of one. */
+void zab_begin(struct zab *z, int64_t now_ms);
 /* The actions are in z->actions. */
 void zab_step(struct zab *z, const struct zab_event *event);
+/* When the next ON_TICK is wanted. */
+int64_t zab_deadline_ms(const struct zab *z);
 
-/* Proposals that are not committed yet. */
+static inline struct slice zab_action_bytes(const struct zab *z, const struct zab_action *a)
+{
+    return (struct slice){ z->bytes.data + a->at, (int32_t)a->len };
+}
+/* Proposals that are not delivered yet. */
 static inline int64_t zab_outstanding(const struct zab *z)
 {
-    return z->leader.outstanding_count;
+    return z->history.inflight_count;
 }
+
+/* ---- for leader.c, learner.c and zab.c: filling the list ---- */
+
+struct zab_action *zab_add(struct zab *z, enum zab_action_type type);
+void zab_send(struct zab *z, int64_t link, const struct quorum_packet *packet);
+/* Appends to the history and to the log. */
+struct proposal *zab_append(struct zab *z, int64_t zxid, struct slice entry);
+/* Delivers what has become committed and durable, and the syncs that waited for it. */
+void zab_deliver(struct zab *z);
+/* Gives the role up and looks for a leader again. */
+void zab_look(struct zab *z, const char *reason);
 
 #endif

@@ -7,6 +7,12 @@ static void skip_string(struct wire *w)
     wire_slice(w);
 }
 
+static void skip_id(struct wire *w)
+{
+    struct id id;
+    id_decode(w, &id);
+}
+
 static void skip_acl(struct wire *w)
 {
     struct acl acl;
@@ -25,6 +31,7 @@ static void skip_sub_txn(struct wire *w)
 #define READ_string(w)  wire_slice(w)
 #define READ_buffer(w)  wire_slice(w)
 #define READ_acls(w)    wire_vec(w, skip_acl)
+#define READ_ids(w)     wire_vec(w, skip_id)
 #define READ_strings(w) wire_vec(w, skip_string)
 #define READ_txns(w)    wire_vec(w, skip_sub_txn)
 
@@ -34,6 +41,7 @@ static void skip_sub_txn(struct wire *w)
 #define WRITE_string(b, v)  put_slice(b, v)
 #define WRITE_buffer(b, v)  put_slice(b, v)
 #define WRITE_acls(b, v)    put_vec(b, v)
+#define WRITE_ids(b, v)     put_vec(b, v)
 #define WRITE_strings(b, v) put_vec(b, v)
 #define WRITE_txns(b, v)    put_vec(b, v)
 

@@ -21,6 +21,7 @@
 #define JUTE_C_string  struct slice
 #define JUTE_C_buffer  struct slice
 #define JUTE_C_acls    struct vec /* of struct acl */
+#define JUTE_C_ids     struct vec /* of struct id */
 #define JUTE_C_strings struct vec /* of string */
 #define JUTE_C_txns    struct vec /* of struct sub_txn */
 

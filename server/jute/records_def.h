@@ -2,7 +2,7 @@
 /*
  * All records of zookeeper.jute that this server reads or writes, fields in wire order. No include guard:
  * records.h and records.c expand JUTE_RECORDS with their own R(name, FIELDS), where FIELDS applies
- * F(type, field); types: bool int long string buffer acls strings txns.
+ * F(type, field); types: bool int long string buffer acls ids strings txns.
  */
 #define ID_FIELDS(F)  F(string, scheme) F(string, id)
 #define ACL_FIELDS(F) F(int, perms) F(string, scheme) F(string, id)
@@ -61,6 +61,10 @@
 #define MULTI_TXN_FIELDS(F)          F(txns, txns)
 #define SUB_TXN_FIELDS(F)            F(int, type) F(buffer, data)
 
+/* The quorum port: no outer length, authinfo null but for REQUEST (quorum-protocol: 4). */
+#define QUORUM_PACKET_FIELDS(F) F(int, type) F(long, zxid) F(buffer, data) F(ids, authinfo)
+#define LEARNER_INFO_FIELDS(F)  F(long, sid) F(int, protocol_version) F(long, config_version)
+
 #define JUTE_RECORDS(R)                                                                            \
     R(id, ID_FIELDS)                                                                               \
     R(acl, ACL_FIELDS)                                                                             \
@@ -97,4 +101,6 @@
     R(close_session_txn, CLOSE_SESSION_TXN_FIELDS)                                                 \
     R(error_txn, ERROR_TXN_FIELDS)                                                                 \
     R(multi_txn, MULTI_TXN_FIELDS)                                                                 \
-    R(sub_txn, SUB_TXN_FIELDS)
+    R(sub_txn, SUB_TXN_FIELDS)                                                                     \
+    R(quorum_packet, QUORUM_PACKET_FIELDS)                                                         \
+    R(learner_info, LEARNER_INFO_FIELDS)

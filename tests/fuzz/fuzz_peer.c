@@ -13,6 +13,10 @@
 
 enum { CLIENTS = 2 };
 
+static const struct ensemble alone = {
+    .self_sid = 1, .voter_count = 1, .voters = { 1 }, .config_text = ""
+};
+
 struct world {
     struct data_tree *tree;
     struct peer *peer;
@@ -38,7 +42,7 @@ static void send_frame(struct world *w, struct client *c, const uint8_t *data, s
 static void sync_log(struct world *w)
 {
     struct peer_event ev = { .type = PEER_LOG_SYNCED };
-    ev.zxid = w->peer->zab.leader.last_proposed_zxid;
+    ev.zxid = w->peer->zab.history.logged_zxid;
     buf_reset(&w->peer->actions.log_batch);
     step(w, ev);
 }
@@ -67,14 +71,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct data_tree_config tree_config = { .hash_seed = 1, .extended_types = true };
     struct peer_config config = {
-        .sid = 1, .start_ms = 1, .seed = 1, .tick_time_ms = 2000, .min_session_timeout_ms = 4000,
+        .ensemble = &alone, .sid = 1, .start_ms = 1, .seed = 1, .tick_time_ms = 2000, .min_session_timeout_ms = 4000,
         .max_session_timeout_ms = 40000, .snap_count = 100, .jute_maxbuffer = 0xfffff,
         .with_digest = true,
     };
+    struct zab_start start = { 0, 0, 0 };
     struct world w = { .now_ms = 1000 };
     w.tree = data_tree_new(&tree_config);
     w.peer = peer_new(&config, w.tree, w.now_ms);
-    peer_start(w.peer);
+    peer_start(w.peer, &start);
     for (int i = 0; i < CLIENTS; i++) {
         w.clients[i] = reopen(&w, NULL);
     }

@@ -19,11 +19,14 @@ struct world {
     struct buf frame; /* the request being built */
 };
 
+static const struct ensemble alone = { .self_sid = 1, .voter_count = 1, .voters = { 1 }, .config_text = "" };
+
 static void world_init(struct world *w)
 {
+    struct zab_start start = { 0, 0, 0 };
     struct data_tree_config tree_config = { .hash_seed = 5, .extended_types = true };
     struct peer_config config = {
-        .sid = 1, .start_ms = 1000, .seed = 5, .tick_time_ms = 2000, .min_session_timeout_ms = 4000,
+        .ensemble = &alone, .sid = 1, .start_ms = 1000, .seed = 5, .tick_time_ms = 2000, .min_session_timeout_ms = 4000,
         .max_session_timeout_ms = 40000, .snap_count = 100000, .jute_maxbuffer = 0xfffff,
         .with_digest = true,
     };
@@ -31,7 +34,7 @@ static void world_init(struct world *w)
     w->now_ms = 10000;
     w->tree = data_tree_new(&tree_config);
     w->peer = peer_new(&config, w->tree, w->now_ms);
-    assert_int_equal(peer_start(w->peer), 0);
+    assert_int_equal(peer_start(w->peer, &start), 0);
 }
 
 static void step(struct world *w, struct peer_event ev)
@@ -45,7 +48,7 @@ static void step(struct world *w, struct peer_event ev)
 static void sync_log(struct world *w)
 {
     struct peer_event ev = { .type = PEER_LOG_SYNCED };
-    ev.zxid = w->peer->zab.leader.last_proposed_zxid;
+    ev.zxid = w->peer->zab.history.logged_zxid;
     buf_reset(&w->peer->actions.log_batch);
     step(w, ev);
 }
