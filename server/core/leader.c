@@ -193,6 +193,10 @@ static void send_history(struct zab *z, const struct handler *h, struct proposal
 static void synchronise(struct zab *z, struct handler *h)
 {
     struct sync_plan plan = sync_choose(&z->history, h->last_zxid);
+    if (plan.type == ZAB_DIFF && z->leader.phase == LEADER_BROADCAST) {
+        /* It takes what it has up to here as committed. */
+        plan.zxid = z->history.committed_zxid;
+    }
     send_simple(z, h->link, plan.type, plan.zxid, SLICE_NULL);
     if (plan.type == ZAB_SNAP) {
         zab_add(z, ZAB_DO_SNAP_SEND)->link = h->link;

@@ -223,13 +223,17 @@ static void on_uptodate(struct zab *z)
     }
     l->state = LEARNER_ACTIVE;
     send_simple(z, ZAB_ACK, zxid_make(l->epoch, 0), SLICE_NULL);
+    /* What an earlier leader proposed and this one has committed gets no COMMIT of its own any more. */
+    history_commit(&z->history, l->committed_zxid < z->history.logged_zxid
+                                    ? l->committed_zxid
+                                    : z->history.logged_zxid);
+    zab_deliver(z);
     z->is_serving = true;
     election_set_epoch(&z->election, l->epoch);
     struct zab_action *serve = zab_add(z, ZAB_DO_SERVE);
     serve->on = true;
     serve->epoch = l->epoch;
     ack_proposals(z);
-    zab_deliver(z);
 }
 
 /* ---- broadcast --------------------------------------------------------------------------------------------------- */
@@ -307,7 +311,10 @@ static void on_sync_packet(struct zab *z, const struct quorum_packet *packet)
 {
     if (z->learner.state != LEARNER_EPOCH) {
         zab_look(z, "the leader synchronises at the wrong time");
-    } else if (packet->type == ZAB_TRUNC) {
+        return;
+    }
+    z->learner.committed_zxid = packet->zxid;
+    if (packet->type == ZAB_TRUNC) {
         on_trunc(z, packet->zxid);
     } else if (packet->type == ZAB_SNAP) {
         on_snap(z, packet->zxid);

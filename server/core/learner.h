@@ -49,6 +49,7 @@ struct learner {
     int64_t epoch;        /* the leader's */
     bool is_saving;       /* the tree came as SNAP and is not durable yet: nothing is logged */
     bool must_reload;     /* the tree came as SNAP, and only the old one is on disk (S5) */
+    int64_t committed_zxid; /* the leader's, from DIFF or TRUNC; what we have of it is committed by UPTODATE */
     int64_t acked_zxid;   /* last proposal acked */
     int64_t deadline_ms;  /* CONNECTING: give up; later: without a packet until then, give up */
     int64_t redial_at_ms; /* CONNECTING without a link */
