@@ -46,4 +46,12 @@ int snapshot_read(const struct fsops *fs, const char *dir, const struct version_
                   size_t field_bytes_max, const struct snapshot_sink *sink,
                   struct snapshot_info *info);
 
+/*
+ * Reads what a leader sends behind SNAP, all of it in memory: sessions, ACL map, nodes, the closing "/"
+ * (quorum-protocol 6). 0: *taken is how many bytes that was. -EBADMSG: info->reason says why.
+ */
+int snapshot_read_payload(const void *data, size_t len, size_t field_bytes_max,
+                          const struct snapshot_sink *sink, struct snapshot_info *info,
+                          size_t *taken);
+
 #endif

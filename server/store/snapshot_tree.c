@@ -33,19 +33,40 @@ static bool load_node(void *arg, struct slice path, struct slice data, int64_t a
     return data_tree_load_node(load->tree, path, data, acl_id, stat);
 }
 
+static struct snapshot_sink sink_of(struct load *load)
+{
+    return (struct snapshot_sink){ load, load_session, load_acl, load_node };
+}
+
+static int finish_load(struct data_tree *tree, int64_t zxid, struct snapshot_info *info)
+{
+    if (data_tree_load_done(tree, zxid)) {
+        return 0;
+    }
+    info->reason = "no root node";
+    return -EBADMSG;
+}
+
 int snapshot_load_tree(const struct fsops *fs, const char *dir, const struct version_file *file,
                        size_t field_bytes_max, struct data_tree *tree, struct session_map *sessions,
                        struct snapshot_info *info)
 {
     struct load load = { tree, sessions };
-    struct snapshot_sink sink = { &load, load_session, load_acl, load_node };
+    struct snapshot_sink sink = sink_of(&load);
     data_tree_clear(tree);
     int rc = snapshot_read(fs, dir, file, field_bytes_max, &sink, info);
-    if (rc == 0 && !data_tree_load_done(tree, file->zxid)) {
-        info->reason = "no root node";
-        rc = -EBADMSG;
-    }
-    return rc;
+    return rc != 0 ? rc : finish_load(tree, file->zxid, info);
+}
+
+int snapshot_load_payload(const void *data, size_t len, int64_t zxid, size_t field_bytes_max,
+                          struct data_tree *tree, struct session_map *sessions,
+                          struct snapshot_info *info, size_t *taken)
+{
+    struct load load = { tree, sessions };
+    struct snapshot_sink sink = sink_of(&load);
+    data_tree_clear(tree);
+    int rc = snapshot_read_payload(data, len, field_bytes_max, &sink, info, taken);
+    return rc != 0 ? rc : finish_load(tree, zxid, info);
 }
 
 /* Runs the image to its end, piece by piece into the writer. */
