@@ -127,24 +127,40 @@ static void on_readable(void *arg, uint32_t events)
     }
 }
 
+/* Takes fd, also on failure. */
+static int accept_from(struct listener *l, struct loop *loop, int fd, listener_accept_fn *on_accept,
+                       void *arg)
+{
+    *l = (struct listener){
+        .loop = loop,
+        .io = { fd, EPOLLIN, on_readable, l },
+        .rest = { .fn = on_rested, .arg = l },
+        .port = bound_port(fd),
+        .on_accept = on_accept,
+        .arg = arg,
+    };
+    int status = loop_io_add(loop, &l->io);
+    if (status < 0) {
+        close(fd);
+    }
+    return status;
+}
+
+int listener_open_at(struct listener *l, struct loop *loop, const struct sockaddr *address,
+                     socklen_t len, int backlog, listener_accept_fn *on_accept, void *arg)
+{
+    int fd = -1;
+    int status = open_socket(address, len, backlog, &fd);
+    return status < 0 ? status : accept_from(l, loop, fd, on_accept, arg);
+}
+
 int listener_open(struct listener *l, struct loop *loop, const struct listener_options *options,
                   listener_accept_fn *on_accept, void *arg)
 {
     int fd = -1;
     int status = options->address ? open_named(options, &fd) : open_any(options, &fd);
     if (status == 0) {
-        *l = (struct listener){
-            .loop = loop,
-            .io = { fd, EPOLLIN, on_readable, l },
-            .rest = { .fn = on_rested, .arg = l },
-            .port = bound_port(fd),
-            .on_accept = on_accept,
-            .arg = arg,
-        };
-        status = loop_io_add(loop, &l->io);
-        if (status < 0) {
-            close(fd);
-        }
+        status = accept_from(l, loop, fd, on_accept, arg);
     }
     if (status < 0) {
         log_error("net", "cannot listen on %s, port %d: %s",

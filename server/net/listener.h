@@ -34,6 +34,9 @@ struct listener {
 /* 0, or -errno after an ERROR line that says what could not be bound. */
 int listener_open(struct listener *l, struct loop *loop, const struct listener_options *options,
                   listener_accept_fn *on_accept, void *arg);
+/* The same on one socket address, and without the line. */
+int listener_open_at(struct listener *l, struct loop *loop, const struct sockaddr *address,
+                     socklen_t len, int backlog, listener_accept_fn *on_accept, void *arg);
 void listener_close(struct listener *l);
 
 #endif

@@ -12,7 +12,7 @@
 #include "common/xalloc.h"
 #include "server/core/peer.h"
 #include "server/store/store_event.h"
-#include "server/store/worker.h"
+#include "common/worker.h"
 
 static const char module[] = "log";
 

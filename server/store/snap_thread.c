@@ -13,7 +13,7 @@
 #include "server/store/purge.h"
 #include "server/store/snapshot_writer.h"
 #include "server/store/store_event.h"
-#include "server/store/worker.h"
+#include "common/worker.h"
 
 static const char module[] = "snap";
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef SERVER_STORE_WORKER_H
-#define SERVER_STORE_WORKER_H
+#ifndef COMMON_WORKER_H
+#define COMMON_WORKER_H
 
 /*
  * A thread that works off a queue: what the log thread and the snapshot thread have in common. Items

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/store/worker.h"
+#include "common/worker.h"
 
 #include <signal.h>
 
