@@ -208,11 +208,6 @@ static int serve(const struct config *cfg, int ready_fd)
 {
     signal(SIGPIPE, SIG_IGN);
     raise_fd_limit();
-    if (cfg->server_count > 1) {
-        log_error("main", "%zu servers are configured, this version serves alone only",
-                  cfg->server_count);
-        return EXIT_BAD_CONFIG;
-    }
     if (!cfg->datadir_autocreate && (!has_dir(cfg->data_dir) || !has_dir(cfg->log_dir))) {
         return EXIT_FAILED;
     }

@@ -13,23 +13,18 @@
 #include "server/admin/fourletter.h"
 #include "server/admin/server_view.h"
 
-/* A server alone has this id in its session ids, as Apache's has (client-protocol 2). */
-enum { STANDALONE_SID = 1 };
-
 /* One client may have this many requests unanswered before it is not read any more. */
 enum { PENDING_PER_CLIENT_MAX = 2000 };
 
-/* Bytes on their way to the disk before clients that wait for it are not read any more. */
-enum { LOG_BACKLOG_BYTES_MAX = 64 * 1024 * 1024 };
+/* Committed proposals kept in memory for learners that come back: commitLogCount. */
+enum { COMMIT_LOG_COUNT = 500 };
 
-/* How long a snapshot pauses for a slow disk before it looks again. */
-enum { SNAPSHOT_RETRY_MS = 5 };
-
-static void step(struct server *s, struct peer_event *ev)
+void server_step(struct server *s, struct peer_event *ev)
 {
     ev->now_ms = clock_now_ms();
     ev->wall_ms = clock_wall_ms();
     peer_step(s->peer, ev);
+    server_zab_after_step(s);
 }
 
 /* ---- events: what the connections say ------------------------------------------------------------------ */
@@ -68,14 +63,15 @@ static void on_auth_packet(struct server *s, struct client *c, int32_t xid, stru
     if (!ev.auth.ok) {
         s->counters.auth_failed++;
     }
-    step(s, &ev);
+    server_step(s, &ev);
     buf_fini(&ids);
 }
 
 /* globalOutstandingLimit, or more bytes than the disk takes. */
 static bool is_busy(const struct server *s)
 {
-    return peer_outstanding(s->peer) > s->cfg->outstanding_max || log_thread_is_full(s->log);
+    return !s->log || log_thread_is_full(s->log) ||
+           peer_outstanding(s->peer) > s->cfg->outstanding_max;
 }
 
 static void throttle(struct server *s, struct client_conn *conn, struct client *c)
@@ -102,7 +98,7 @@ static void on_frame(void *arg, struct client_conn *conn, const uint8_t *body, s
     struct peer_event ev = { .type = PEER_CLIENT_FRAME };
     ev.frame.client = c;
     ev.frame.bytes = (struct slice){ body, (int32_t)len };
-    step(s, &ev);
+    server_step(s, &ev);
     if (is_connect) {
         s->counters.connect_requests++;
         s->counters.revalidate_requests += c->state == CLIENT_READY;
@@ -118,7 +114,7 @@ static void on_close(void *arg, struct client_conn *conn)
     struct client *c = conn->user;
     list_remove(&c->paused);
     struct peer_event ev = { .type = PEER_CLIENT_CLOSED, .client = c };
-    step(s, &ev);
+    server_step(s, &ev);
 }
 
 static const struct client_conn_ops conn_ops = { on_open, on_word, on_frame, on_close };
@@ -128,19 +124,36 @@ static const struct client_conn_ops conn_ops = { on_open, on_word, on_frame, on_
 static void on_tick(void *arg)
 {
     struct server *s = arg;
+    if (s->loop.now_ms >= s->expiry_at_ms) {
+        /* Twice a tick, so that a session is never late by more than half of one. */
+        s->expiry_at_ms = s->loop.now_ms + s->cfg->tick_time_ms / 2;
+    }
     struct peer_event ev = { .type = PEER_TICK };
-    step(s, &ev);
-    /* Twice a tick, so that a session is never late by more than half of one. */
-    loop_timer_set(&s->loop, &s->tick, s->loop.now_ms + s->cfg->tick_time_ms / 2);
+    server_step(s, &ev);
 }
 
-static void fail(struct server *s, int err)
+/* For the sessions, or for what replication waits for. */
+static void set_tick(struct server *s)
+{
+    int64_t deadline_ms = peer_deadline_ms(s->peer);
+    if (deadline_ms > s->expiry_at_ms) {
+        deadline_ms = s->expiry_at_ms;
+    }
+    if (deadline_ms <= s->loop.now_ms) {
+        deadline_ms = s->loop.now_ms + 1;
+    }
+    if (s->tick.place == 0 || s->tick.deadline_ms != deadline_ms) {
+        loop_timer_set(&s->loop, &s->tick, deadline_ms);
+    }
+}
+
+void server_fail(struct server *s, int err)
 {
     s->failure = err;
     loop_stop(&s->loop);
 }
 
-static void resume_paused(struct server *s)
+void server_resume_paused(struct server *s)
 {
     if (is_busy(s)) {
         return;
@@ -152,85 +165,13 @@ static void resume_paused(struct server *s)
     }
 }
 
-static void on_log_synced(struct server *s, const struct store_event *done)
-{
-    struct server_counters *n = &s->counters;
-    n->fsync_count++;
-    n->fsync_us_total += done->duration_us;
-    n->fsync_us_max = done->duration_us > n->fsync_us_max ? done->duration_us : n->fsync_us_max;
-    n->fsync_slow_count += done->duration_us > (int64_t)s->cfg->fsync_warning_ms * 1000;
-    struct peer_event ev = { .type = PEER_LOG_SYNCED, .zxid = done->zxid };
-    step(s, &ev);
-    resume_paused(s);
-}
-
-static void on_store_event(struct server *s, const struct store_event *done)
-{
-    switch (done->type) {
-    case STORE_LOG_SYNCED:
-        on_log_synced(s, done);
-        break;
-    case STORE_LOG_FAILED:
-        /* What the kernel kept of the pages is unknown: trying again could acknowledge a lie (L1). */
-        log_error("server", "cannot write the transaction log, stopping: %s", strerror(-done->error));
-        fail(s, done->error);
-        break;
-    case STORE_SNAP_WRITTEN:
-        snapshotter_ended(&s->snapshotter, true);
-        log_info("server", "snapshot written zxid=0x%" PRIx64 " ms=%" PRId64, done->zxid,
-                 done->duration_us / 1000);
-        break;
-    case STORE_SNAP_FAILED:
-        snapshotter_ended(&s->snapshotter, false);
-        log_warn("server", "cannot write snapshot zxid=0x%" PRIx64 ", the older ones stay: %s",
-                 done->zxid, strerror(-done->error));
-        break;
-    }
-}
-
-static void take_store_events(struct server *s)
-{
-    struct queue_item *item = thread_queue_pop_all(&s->store_events);
-    while (item) {
-        struct queue_item *next = item->next;
-        struct store_event *done = (struct store_event *)item;
-        on_store_event(s, done);
-        free(done);
-        item = next;
-    }
-}
-
 static void on_store_queue(void *arg, uint32_t events)
 {
     (void)events;
-    take_store_events(arg);
+    server_store_take_events(arg);
 }
 
 /* ---- actions: what the core wants done ------------------------------------------------------------------- */
-
-/* Everything that this turn appended goes to the log thread in one piece. */
-static void carry_out_log(struct server *s)
-{
-    struct buf *batch = &s->peer->actions.log_batch;
-    if (buf_readable(batch) > 0) {
-        s->log_bytes += (int64_t)buf_readable(batch);
-        log_thread_append(s->log, batch);
-    }
-}
-
-/* snapCount, or snapSizeLimitInKb. The log is rolled at the same point, so that a purge can drop whole
- * files. */
-static void carry_out_snapshot(struct server *s)
-{
-    int64_t limit = s->cfg->snap_size_limit_kb * 1024;
-    bool is_due = s->peer->actions.snapshot_due || (limit > 0 && s->log_bytes > limit);
-    if (is_due && !s->snapshotter.is_writing) {
-        s->peer->actions.snapshot_due = false;
-        s->log_bytes = 0;
-        log_thread_roll(s->log);
-        snapshotter_begin(&s->snapshotter);
-    }
-}
 
 /* One send per connection, however many replies and events it got. */
 static void carry_out_clients(struct server *s)
@@ -257,14 +198,14 @@ static bool on_turn(void *arg)
 {
     struct server *s = arg;
     client_port_turn(&s->port);
-    carry_out_log(s);
+    bool is_sending = server_zab_turn(s);
+    server_store_carry_out_log(s);
     carry_out_clients(s);
-    carry_out_snapshot(s);
-    bool busy = snapshotter_turn(&s->snapshotter);
-    if (s->snapshotter.is_walking && !busy) {
-        loop_timer_set(&s->loop, &s->snapshot_retry, s->loop.now_ms + SNAPSHOT_RETRY_MS);
-    }
-    return client_port_is_busy(&s->port) || busy;
+    bool is_storing = server_store_turn(s);
+    server_zab_flush(s);
+    set_tick(s);
+    return client_port_is_busy(&s->port) || is_sending || is_storing ||
+           (!server_is_alone(s) && learner_port_is_busy(&s->replication.learners));
 }
 
 /* ---- life --------------------------------------------------------------------------------------------------- */
@@ -278,38 +219,19 @@ static uint64_t random_seed(void)
     return seed;
 }
 
-static int recover(struct server *s, uint64_t seed)
-{
-    const struct config *cfg = s->cfg;
-    const struct recovery_options options = {
-        .data_dir = cfg->data_dir,
-        .log_dir = cfg->log_dir,
-        .frame_bytes_max = (size_t)cfg->jute_maxbuffer,
-        .trust_empty_snapshot = cfg->snapshot_trust_empty,
-        .tree = { .hash_seed = seed, .extended_types = cfg->extended_types },
-    };
-    int err = recovery_run(&fsops_posix, &options, &s->recovered);
-    if (err < 0) {
-        log_error("server", "cannot recover %s: %s", cfg->data_dir,
-                  s->recovered.error ? s->recovered.error : strerror(-err));
-        recovery_fini(&s->recovered); /* the text is the caller's, also after a failure */
-        return err;
-    }
-    if (s->recovered.digest_mismatches > 0) {
-        log_warn("server", "%" PRId64 " txns left a tree whose digest is not the logged one",
-                 s->recovered.digest_mismatches);
-    }
-    return 0;
-}
-
-static void start_peer(struct server *s, uint64_t seed)
+static void make_peer(struct server *s)
 {
     const struct config *cfg = s->cfg;
     const struct peer_config config = {
-        .ensemble = &s->ensemble,
-        .sid = STANDALONE_SID,
+        .ensemble = &s->membership.ensemble,
+        .init_limit_ticks = cfg->init_limit_ticks,
+        .sync_limit_ticks = cfg->sync_limit_ticks,
+        .commit_log_count = COMMIT_LOG_COUNT,
+        .on_zab_action = server_is_alone(s) ? NULL : server_zab_on_action,
+        .on_zab_action_arg = s,
+        .sid = s->membership.ensemble.self_sid,
         .start_ms = clock_wall_ms(),
-        .seed = seed,
+        .seed = s->seed,
         .tick_time_ms = cfg->tick_time_ms,
         .min_session_timeout_ms = cfg->session_timeout_ms_min,
         .max_session_timeout_ms = cfg->session_timeout_ms_max,
@@ -324,14 +246,29 @@ static void start_peer(struct server *s, uint64_t seed)
         const struct saved_session *saved = &s->recovered.sessions[i];
         peer_restore_session(s->peer, saved->session_id, saved->timeout_ms, now_ms);
     }
-    const struct zab_start start = { .last_zxid = s->recovered.last_zxid };
+}
+
+/* From here on it elects, or serves at once when it is alone. */
+static int begin(struct server *s)
+{
+    struct zab_start start = { .last_zxid = s->recovered.last_zxid };
+    if (!server_is_alone(s)) {
+        int err = server_store_read_epochs(s, &start);
+        if (err < 0) {
+            return err;
+        }
+        log_info("server", "server.%" PRId64 " of %zu, zxid=0x%" PRIx64 " epoch=%" PRId64,
+                 s->membership.ensemble.self_sid, s->membership.members.count,
+                 (uint64_t)start.last_zxid, start.current_epoch);
+    }
     int64_t killed = peer_start(s->peer, &start);
     if (killed > 0) {
         log_info("server", "deleted %" PRId64 " ephemerals of sessions that are gone", killed);
     }
+    return 0;
 }
 
-static int open_port(struct server *s, uint64_t seed)
+static int open_port(struct server *s)
 {
     const struct config *cfg = s->cfg;
     const struct client_port_options options = {
@@ -341,66 +278,9 @@ static int open_port(struct server *s, uint64_t seed)
         .keepalive = cfg->client_keepalive,
         .frame_bytes_max = cfg->jute_maxbuffer,
         .sessionless_timeout_ms = cfg->sessionless_timeout_ms,
-        .seed = seed,
+        .seed = s->seed,
     };
     return client_port_open(&s->port, &s->loop, &options, &conn_ops, s);
-}
-
-static int start_store(struct server *s)
-{
-    const struct config *cfg = s->cfg;
-    int err = thread_queue_init(&s->store_events);
-    if (err < 0) {
-        return err;
-    }
-    const struct log_thread_config log_config = {
-        .fs = &fsops_posix,
-        .dir = s->recovered.log_dir,
-        .log = {
-            .prealloc_bytes = (int64_t)cfg->prealloc_kb * 1024,
-            .file_bytes_max = cfg->txnlog_size_limit_kb > 0 ? cfg->txnlog_size_limit_kb * 1024 : 0,
-            .force_sync = cfg->force_sync,
-        },
-        .last_zxid = s->recovered.last_zxid,
-        .backlog_bytes_max = LOG_BACKLOG_BYTES_MAX,
-        .fsync_warning_us = (int64_t)cfg->fsync_warning_ms * 1000,
-        .events = &s->store_events,
-    };
-    err = log_thread_start(&log_config, &s->log);
-    if (err < 0) {
-        goto err_queue;
-    }
-    const struct snap_thread_config snap_config = {
-        .fs = &fsops_posix,
-        .snapshot_dir = s->recovered.snapshot_dir,
-        .log_dir = s->recovered.log_dir,
-        .retain_count = cfg->purge_interval_ms > 0 ? (size_t)cfg->purge_retain_count : 0,
-        .field_bytes_max = 2 * (size_t)cfg->jute_maxbuffer,
-        .events = &s->store_events,
-    };
-    err = snap_thread_start(&snap_config, &s->snap);
-    if (err < 0) {
-        goto err_log;
-    }
-    return 0;
-
-err_log:
-    log_thread_stop(s->log);
-err_queue:
-    thread_queue_fini(&s->store_events);
-    return err;
-}
-
-/* What is on the way to the disk arrives there, and whoever still listens hears of it. */
-static void stop_store(struct server *s)
-{
-    carry_out_log(s);
-    log_thread_stop(s->log);
-    take_store_events(s);
-    carry_out_clients(s);
-    snapshotter_fini(&s->snapshotter);
-    snap_thread_stop(s->snap);
-    take_store_events(s);
 }
 
 static int start_loop(struct server *s)
@@ -425,50 +305,63 @@ static void end_loop(struct server *s)
 int server_new(const struct config *cfg, struct server **out)
 {
     struct server *s = xcalloc(1, sizeof(*s));
-    uint64_t seed = random_seed();
+    s->seed = random_seed();
     s->cfg = cfg;
     s->start_ms = clock_now_ms();
-    s->ensemble = (struct ensemble){ .self_sid = STANDALONE_SID, .voter_count = 1,
-                                     .voters = { STANDALONE_SID }, .config_text = "" };
     s->auth = (struct auth_options){ cfg->digest_auth_enabled, cfg->super_digest };
     list_init(&s->paused);
-    int err = recover(s, seed);
+    int err = membership_init(&s->membership, cfg);
     if (err < 0) {
         goto err_free;
+    }
+    err = server_store_recover(s);
+    if (err < 0) {
+        goto err_membership;
     }
     err = loop_init(&s->loop);
     if (err < 0) {
         goto err_recovered;
     }
-    start_peer(s, seed);
-    err = start_store(s);
+    make_peer(s);
+    err = server_store_start(s);
     if (err < 0) {
         goto err_peer;
     }
-    snapshotter_init(&s->snapshotter, s->peer, s->snap);
     /* So that the next start has little to replay. */
     s->peer->actions.snapshot_due = s->recovered.txn_count > 0;
     err = start_loop(s);
     if (err < 0) {
         goto err_store;
     }
-    err = open_port(s, seed);
+    err = server_zab_start(s);
     if (err < 0) {
         goto err_loop;
+    }
+    err = begin(s);
+    if (err < 0) {
+        goto err_zab;
+    }
+    err = open_port(s);
+    if (err < 0) {
+        goto err_zab;
     }
     *out = s;
     return 0;
 
+err_zab:
+    server_zab_stop(s);
 err_loop:
     end_loop(s);
 err_store:
-    stop_store(s);
+    server_store_stop(s);
     thread_queue_fini(&s->store_events);
 err_peer:
     peer_free(s->peer);
     loop_fini(&s->loop);
 err_recovered:
     recovery_fini(&s->recovered);
+err_membership:
+    membership_fini(&s->membership);
 err_free:
     free(s);
     return err;
@@ -495,12 +388,14 @@ void server_free(struct server *s)
     if (!s) {
         return;
     }
-    stop_store(s);
+    server_store_stop(s);
     client_port_close(&s->port);
+    server_zab_stop(s);
     end_loop(s);
     thread_queue_fini(&s->store_events);
     peer_free(s->peer);
     loop_fini(&s->loop);
     recovery_fini(&s->recovered);
+    membership_fini(&s->membership);
     free(s);
 }

@@ -101,13 +101,92 @@ static void reset_stats(void *arg, enum stats_scope scope)
     }
 }
 
+static const char *mode_of(const struct server *s)
+{
+    if (server_is_alone(s)) {
+        return "standalone";
+    }
+    switch (s->peer->zab.role) {
+    case STATE_LEADING:
+        return "leader";
+    case STATE_FOLLOWING:
+        return "follower";
+    case STATE_OBSERVING:
+        return "observer";
+    default:
+        return "looking";
+    }
+}
+
+static const char *peer_state_of(const struct zab *z)
+{
+    switch (z->role) {
+    case STATE_LEADING:
+        return z->is_serving ? "leading - broadcast" : "leading - synchronization";
+    case STATE_FOLLOWING:
+        return z->is_serving ? "following - broadcast" : "following - synchronization";
+    case STATE_OBSERVING:
+        return z->is_serving ? "observing - broadcast" : "observing - synchronization";
+    default:
+        return "looking - election";
+    }
+}
+
+static void fill_leader(struct ensemble_view *v, const struct zab *z)
+{
+    list_for_each (it, &z->leader.handlers) {
+        const struct handler *h = list_entry(it, struct handler, all);
+        bool is_synced = h->state >= HANDLER_SYNCED;
+        v->learner_count++;
+        v->synced_follower_count += is_synced && !h->is_observer;
+        v->synced_observer_count += is_synced && h->is_observer;
+    }
+    list_for_each (it, &z->leader.syncs) {
+        v->pending_sync_count++;
+    }
+}
+
+static void fill_ensemble(const struct server *s, struct ensemble_view *v)
+{
+    const struct zab *z = &s->peer->zab;
+    const struct peer_stats *st = &s->peer->stats;
+    const struct members *members = &s->membership.members;
+    const struct member_address *self = members_find(members, members->self_sid)->addresses;
+    bool has_proposed = st->proposed > 0;
+    *v = (struct ensemble_view){
+        .peer_state = peer_state_of(z),
+        .is_leading = z->role == STATE_LEADING,
+        .voter_count = s->membership.ensemble.voter_count,
+        .looking_count = s->counters.looked,
+        .proposals_received = st->received_proposals,
+        .commits_received = st->received_commits,
+        .snaps_sent = s->counters.snaps_sent,
+        .digest_mismatches = st->digest_mismatches,
+        .leader_uptime_ms = clock_now_ms() - s->replication.role_since_ms,
+        .proposal_count = st->proposed,
+        .proposal_bytes_last = has_proposed ? st->proposed_bytes_last : -1,
+        .proposal_bytes_min = has_proposed ? st->proposed_bytes_min : -1,
+        .proposal_bytes_max = has_proposed ? st->proposed_bytes_max : -1,
+        .init_limit_ticks = s->cfg->init_limit_ticks,
+        .sync_limit_ticks = s->cfg->sync_limit_ticks,
+        .election_port = self->election_port,
+        .quorum_port = self->quorum_port,
+        .is_observer = s->membership.ensemble.is_observer,
+        .members = s->membership.text,
+    };
+    if (v->is_leading) {
+        fill_leader(v, z);
+    }
+}
+
 void server_fill_view(struct server *s, struct server_view *view)
 {
     const struct peer *p = s->peer;
     const struct snapshotter_stats *snap = &s->snapshotter.stats;
     *view = (struct server_view){
-        .is_serving = true,
-        .mode = "standalone",
+        .is_serving = p->is_serving,
+        .mode = mode_of(s),
+        .server_id = server_is_alone(s) ? 0 : (int)s->membership.ensemble.self_sid,
         .client_port = s->port.listener.port,
         .uptime_ms = clock_now_ms() - s->start_ms,
         .last_zxid = p->tree->last_zxid,
@@ -147,4 +226,8 @@ void server_fill_view(struct server *s, struct server_view *view)
         .for_each_connection = for_each_connection,
         .reset_stats = reset_stats,
     };
+    view->has_ensemble = !server_is_alone(s);
+    if (view->has_ensemble) {
+        fill_ensemble(s, &view->ensemble);
+    }
 }

@@ -5,27 +5,54 @@
 /*
  * What a server is made of; for server*.c only. The loop thread owns all of it, but for what the log
  * and the snapshot thread hold behind their own headers.
+ *
+ *      server.c            clients, and the turn of the loop
+ *      server_store.c      the disk: recovery, log, snapshots, and what replication does to them
+ *      server_zab.c        the other servers: both ports, and the core's replication actions
+ *      server_fill_view.c  figures for administration
  */
 #include <stdatomic.h>
 
 #include "common/thread_queue.h"
 #include "server/config.h"
 #include "server/core/peer.h"
+#include "server/image_sender.h"
+#include "server/membership.h"
 #include "server/net/auth.h"
 #include "server/net/client_port.h"
+#include "server/net/election_port.h"
+#include "server/net/learner_port.h"
 #include "server/net/loop.h"
+#include "server/net/resolver.h"
 #include "server/server.h"
 #include "server/snapshotter.h"
 #include "server/store/log_thread.h"
 #include "server/store/recovery.h"
+#include "server/store/snapshot_receiver.h"
 #include "server/store/store_event.h"
+
+/* Only in an ensemble. */
+struct replication {
+    struct resolver *resolver;
+    struct election_port election;
+    struct learner_port learners;
+    struct image_sender sender;
+    struct snapshot_receiver *receiver; /* NULL: no snapshot is coming in */
+    int64_t receiving_link;
+    int64_t receiving_zxid;
+    bool is_saving;      /* the snapshot at hand is SNAP_SAVE's */
+    bool is_reloaded;    /* RELOADED is to be told once the step is over */
+    int64_t role_since_ms; /* monotonic */
+};
 
 struct server {
     const struct config *cfg; /* borrowed */
-    struct ensemble ensemble;
+    struct membership membership;
     struct loop loop;
     struct client_port port;
     struct loop_timer tick;
+    int64_t expiry_at_ms;            /* the sessions want a tick then */
+    uint64_t seed;
     struct recovery recovered;       /* owns the tree and the names of the directories */
     struct peer *peer;
     struct log_thread *log;
@@ -35,6 +62,7 @@ struct server {
     struct loop_io store_events_io;
     struct loop_timer snapshot_retry; /* while the disk is behind */
     int64_t log_bytes;                /* logged since the last snapshot */
+    struct replication replication;
     struct list paused;              /* struct client.paused */
     struct auth_options auth;
     int64_t start_ms;                /* monotonic */
@@ -47,8 +75,70 @@ struct server {
         int64_t fsync_us_total;
         int64_t fsync_us_max;
         int64_t fsync_slow_count;
+        int64_t snaps_sent;
+        int64_t looked; /* times that it had no leader */
     } counters;
 };
+
+static inline bool server_is_alone(const struct server *s)
+{
+    return s->membership.is_alone;
+}
+
+/* ---- server.c ---- */
+
+/* One event through the core. */
+void server_step(struct server *s, struct peer_event *ev);
+/* The server cannot go on; an ERROR line has said why. */
+void server_fail(struct server *s, int err);
+/* Clients that waited for the disk are read again. */
+void server_resume_paused(struct server *s);
+
+/* ---- server_store.c ---- */
+
+/* Reads the data directory. 0, or -errno after an ERROR line. */
+int server_store_recover(struct server *s);
+int server_store_read_epochs(struct server *s, struct zab_start *start);
+/* The threads of log and snapshots, and the queue of their events. */
+int server_store_start(struct server *s);
+/* What is on its way to the disk arrives there. */
+void server_store_stop(struct server *s);
+/* What the threads have reported. */
+void server_store_take_events(struct server *s);
+/* What the core wants logged, once a turn. */
+void server_store_carry_out_log(struct server *s);
+/* Begins a snapshot that is due, takes a slice of one that is being made. True: there is more to do at
+ * once. */
+bool server_store_turn(struct server *s);
+
+/* The disk's part of the core's actions. Each is done when it returns; failures end the server. */
+void server_store_save_accepted_epoch(struct server *s, int64_t epoch);
+void server_store_save_current_epoch(struct server *s, int64_t epoch);
+void server_store_truncate(struct server *s, int64_t zxid);
+void server_store_reload(struct server *s);
+void server_store_begin_anew(struct server *s, int64_t zxid);
+/* Another tree takes the place of the one at hand; takes both. */
+void server_store_install(struct server *s, struct data_tree *tree, struct saved_session *sessions,
+                          size_t session_count);
+/* No snapshot is being written from here on, and no image is attached to the tree. */
+void server_store_end_snapshots(struct server *s);
+
+/* ---- server_zab.c; none is called alone, but for the first three, which do nothing then ---- */
+
+/* Listens on the election port from here on; before the peer starts. 0 or -errno after an ERROR line. */
+int server_zab_start(struct server *s);
+void server_zab_stop(struct server *s);
+/* Once a turn: links that went down, pieces of a snapshot for a learner. True: more to do at once. */
+bool server_zab_turn(struct server *s);
+/* Once a turn, last: everything leaves. */
+void server_zab_flush(struct server *s);
+/* peer_config.on_zab_action; arg is the server. */
+void server_zab_on_action(void *arg, const struct zab *z, const struct zab_action *a);
+/* What an action of the last step has led to. */
+void server_zab_after_step(struct server *s);
+void server_zab_snap_saved(struct server *s);
+
+/* ---- server_fill_view.c ---- */
 
 /* The figures that administration shows (admin/server_view.h). */
 struct server_view;

@@ -32,7 +32,7 @@ struct snapshotter {
 };
 
 void snapshotter_init(struct snapshotter *s, struct peer *peer, struct snap_thread *thread);
-/* Gives an unfinished snapshot up. */
+/* Gives an unfinished snapshot up; nothing of the thread's events concerns it any more. */
 void snapshotter_fini(struct snapshotter *s);
 
 /* Begins one of this moment, unless one is being written. */

@@ -56,6 +56,11 @@ static void print_figures(const struct request *r)
     buf_printf(r->out, "Zxid: 0x%" PRIx64 "\n", view->last_zxid);
     buf_printf(r->out, "Mode: %s\n", view->mode);
     buf_printf(r->out, "Node count: %" PRId64 "\n", monitor_node_count(view));
+    if (view->has_ensemble && view->ensemble.is_leading) {
+        const struct ensemble_view *e = &view->ensemble;
+        buf_printf(r->out, "Proposal sizes last/min/max: %" PRId64 "/%" PRId64 "/%" PRId64 "\n",
+                   e->proposal_bytes_last, e->proposal_bytes_min, e->proposal_bytes_max);
+    }
 }
 
 static void answer_srvr(const struct request *r)
@@ -125,6 +130,17 @@ static void answer_envi(const struct request *r)
     environment_print(VERSION_TEXT, r->out);
 }
 
+static void print_ensemble_conf(const struct ensemble_view *e, struct buf *out)
+{
+    buf_printf(out, "initLimit=%d\n", e->init_limit_ticks);
+    buf_printf(out, "syncLimit=%d\n", e->sync_limit_ticks);
+    buf_append_str(out, "electionAlg=3\n");
+    buf_printf(out, "electionPort=%d\n", e->election_port);
+    buf_printf(out, "quorumPort=%d\n", e->quorum_port);
+    buf_printf(out, "peerType=%d\n", e->is_observer ? 1 : 0);
+    buf_printf(out, "membership: \n%s", e->members);
+}
+
 static void answer_conf(const struct request *r)
 {
     const struct config *cfg = r->cfg;
@@ -140,6 +156,9 @@ static void answer_conf(const struct request *r)
     buf_printf(r->out, "maxSessionTimeout=%d\n", cfg->session_timeout_ms_max);
     buf_printf(r->out, "clientPortListenBacklog=%d\n", cfg->client_port_backlog);
     buf_printf(r->out, "serverId=%d\n", r->view->server_id);
+    if (r->view->has_ensemble) {
+        print_ensemble_conf(&r->view->ensemble, r->out);
+    }
 }
 
 /* Apache 3.8.0 swaps the two when the directories differ; we do not. */

@@ -77,10 +77,41 @@ static void print_ratio(const char *key, int64_t sum, int64_t count, struct buf 
     buf_append_str(out, "\n");
 }
 
+static void print_leader(const struct ensemble_view *e, struct buf *out)
+{
+    print_number("learners", e->learner_count, out);
+    print_number("synced_followers", e->synced_follower_count, out);
+    print_number("synced_non_voting_followers", 0, out);
+    print_number("synced_observers", e->synced_observer_count, out);
+    print_number("pending_syncs", e->pending_sync_count, out);
+    print_number("leader_uptime", e->leader_uptime_ms, out);
+    print_number("last_proposal_size", e->proposal_bytes_last, out);
+    print_number("min_proposal_size", e->proposal_bytes_min, out);
+    print_number("max_proposal_size", e->proposal_bytes_max, out);
+}
+
+static void print_ensemble(const struct ensemble_view *e, struct buf *out)
+{
+    buf_printf(out, "zk_peer_state\t%s\n", e->peer_state);
+    print_number("quorum_size", e->voter_count, out);
+    print_number("proposal_count", e->proposal_count, out);
+    print_number("looking_count", e->looking_count, out);
+    print_number("learner_proposal_received_count", e->proposals_received, out);
+    print_number("learner_commit_received_count", e->commits_received, out);
+    print_number("snap_count", e->snaps_sent, out);
+    print_number("digest_mismatches_count", e->digest_mismatches, out);
+    if (e->is_leading) {
+        print_leader(e, out);
+    }
+}
+
 void monitor_print(const struct server_view *view, const char *version, struct buf *out)
 {
     buf_printf(out, "zk_version\t%s\n", version);
     buf_printf(out, "zk_server_state\t%s\n", view->mode);
+    if (view->has_ensemble) {
+        print_ensemble(&view->ensemble, out);
+    }
     print_ratio("avg_latency", view->latency_ms_sum, view->latency_count, out);
     print_number("znode_count", monitor_node_count(view), out);
     /* The second root again: its path "/" is one byte. */

@@ -34,6 +34,33 @@ enum stats_scope { STATS_CONNECTIONS, STATS_SERVER };
 
 typedef void connection_view_fn(void *ctx, const struct connection_view *connection);
 
+/* A member of an ensemble. */
+struct ensemble_view {
+    const char *peer_state; /* "leading - broadcast" */
+    bool is_leading;        /* the leader's figures mean something */
+    int64_t voter_count;
+    int64_t looking_count;   /* times that it had no leader */
+    int64_t proposals_received;
+    int64_t commits_received;
+    int64_t snaps_sent;
+    int64_t digest_mismatches;
+    int64_t learner_count; /* from here on the leader's figures */
+    int64_t synced_follower_count;
+    int64_t synced_observer_count;
+    int64_t pending_sync_count;
+    int64_t leader_uptime_ms;
+    int64_t proposal_count;
+    int64_t proposal_bytes_last; /* this and the next two: -1 before the first */
+    int64_t proposal_bytes_min;
+    int64_t proposal_bytes_max;
+    int init_limit_ticks; /* from here on what is configured */
+    int sync_limit_ticks;
+    int election_port;
+    int quorum_port;
+    bool is_observer;
+    const char *members; /* the text of /zookeeper/config; borrowed for the call */
+};
+
 struct server_view {
     bool is_serving;
     bool is_read_only;
@@ -77,6 +104,9 @@ struct server_view {
     int64_t snapshot_count;   /* written since start */
     int64_t snapshot_ms_sum;
     int64_t snapshot_ms_max;
+
+    bool has_ensemble; /* ensemble means something */
+    struct ensemble_view ensemble;
 
     void *arg; /* for the two below */
     void (*for_each_connection)(void *arg, connection_view_fn *fn, void *ctx);

@@ -424,6 +424,7 @@ static void deliver(struct peer *p, const struct proposal *prop)
     if (txn.has_digest && (uint64_t)txn.digest.digest != p->tree->digest) {
         p->stats.digest_mismatches++;
     }
+    p->stats.received_commits += p->zab.role != STATE_LEADING;
     answer_origin(p, prop);
     count_for_snapshot(p);
 }
@@ -438,11 +439,26 @@ static void deliver_sync(struct peer *p, uint64_t origin, int32_t cxid)
     }
 }
 
+static void count_proposal(struct peer *p, int64_t bytes)
+{
+    struct peer_stats *st = &p->stats;
+    if (p->zab.role != STATE_LEADING) {
+        st->received_proposals++;
+        return;
+    }
+    st->proposed_bytes_last = bytes;
+    st->proposed_bytes_min =
+        st->proposed == 0 || bytes < st->proposed_bytes_min ? bytes : st->proposed_bytes_min;
+    st->proposed_bytes_max = bytes > st->proposed_bytes_max ? bytes : st->proposed_bytes_max;
+    st->proposed++;
+}
+
 static void append_to_log(struct peer *p, const struct proposal *prop)
 {
     struct log_entry_head head = { prop->zxid, (int64_t)prop->entry.len };
     buf_append(&p->actions.log_batch, &head, sizeof(head));
     buf_append(&p->actions.log_batch, prop->entry.data, prop->entry.len);
+    count_proposal(p, (int64_t)prop->entry.len);
 }
 
 static void close_all_clients(struct peer *p)
@@ -471,6 +487,13 @@ static void on_serve(struct peer *p, const struct zab_action *a)
     }
 }
 
+static void tell_shell(struct peer *p, const struct zab_action *a)
+{
+    if (p->config.on_zab_action) {
+        p->config.on_zab_action(p->config.on_zab_action_arg, &p->zab, a);
+    }
+}
+
 static void run_action(struct peer *p, const struct zab_action *a)
 {
     switch (a->type) {
@@ -488,11 +511,10 @@ static void run_action(struct peer *p, const struct zab_action *a)
         break;
     case ZAB_DO_SERVE:
         on_serve(p, a);
+        tell_shell(p, a);
         break;
     default:
-        if (p->config.on_zab_action) {
-            p->config.on_zab_action(p->config.on_zab_action_arg, &p->zab, a);
-        }
+        tell_shell(p, a);
         break;
     }
 }
@@ -700,7 +722,9 @@ void peer_free(struct peer *p)
 {
     zk_assert(p->clients.count == 0);
     p->tree->observer = (struct tree_observer){ NULL, NULL };
-    zab_fini(&p->zab);
+    if (p->zab.config.ensemble) { /* started */
+        zab_fini(&p->zab);
+    }
     session_table_fini(&p->sessions);
     watch_table_fini(&p->watches);
     htable_fini(&p->clients);

@@ -96,6 +96,12 @@ struct peer_stats {
     int64_t latency_max_ms;
     int64_t digest_mismatches; /* txns whose digest was not that of our tree */
     int64_t expired_sessions;
+    int64_t proposed; /* by this server as the leader; the sizes below are of these */
+    int64_t proposed_bytes_last;
+    int64_t proposed_bytes_min;
+    int64_t proposed_bytes_max;
+    int64_t received_proposals; /* logged as a learner */
+    int64_t received_commits;   /* delivered as a learner */
 };
 
 struct peer {

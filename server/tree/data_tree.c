@@ -193,6 +193,21 @@ void data_tree_replace_data(struct data_tree *t, struct znode *n, struct slice d
     end_change(t, n);
 }
 
+void data_tree_set_config(struct data_tree *t, struct slice text, int64_t zxid, int64_t wall_ms)
+{
+    struct slice path = slice_of_str("/zookeeper/config");
+    struct znode *n = data_tree_find(t, path);
+    if (!n) {
+        return; /* a tree that is only being loaded */
+    }
+    begin_change(t, n);
+    set_data_of(t, n, path, text);
+    n->stat.version = -1;
+    n->stat.mzxid = zxid;
+    n->stat.mtime_ms = wall_ms;
+    end_change(t, n);
+}
+
 static void notify(struct data_tree *t, enum watch_event_type type, struct slice path)
 {
     if (t->observer.changed) {

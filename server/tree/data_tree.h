@@ -72,6 +72,10 @@ static inline struct vec data_tree_acl(const struct data_tree *t, const struct z
 /* New data without a version, a zxid or a watch: only for the quota statistics (client-protocol 13). */
 void data_tree_replace_data(struct data_tree *t, struct znode *n, struct slice data);
 
+/* The text of the ensemble's configuration, which each server stores in /zookeeper/config at its start
+ * without a txn (client-protocol 13). zxid: of the configuration. */
+void data_tree_set_config(struct data_tree *t, struct slice text, int64_t zxid, int64_t wall_ms);
+
 /* What one txn, or one op of a multi, did. */
 struct txn_result {
     int32_t type;           /* the op; OP_ERROR in a failed multi */
