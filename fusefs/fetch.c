@@ -9,6 +9,7 @@
 #include "fusefs/fs.h"
 #include "fusefs/listing.h"
 #include "fusefs/name.h"
+#include "fusefs/perms.h"
 
 /* A changed value up to this size is fetched with its stat, for the readers that its event will bring. */
 enum { EAGER_VALUE_BYTES = 65536 };
@@ -48,6 +49,7 @@ struct fetch_item {
 static void on_value(void *arg, const struct zkc_result *result);
 static void on_stat(void *arg, const struct zkc_result *result);
 static void on_kids(void *arg, const struct zkc_result *result);
+static void on_perms(void *arg, const struct zkc_result *result);
 
 static struct batch *batch_new(struct fusefs *fs, fetch_done_fn done, void *arg)
 {
@@ -140,6 +142,11 @@ static void send_kids(struct read *r)
     zkc_children(r->fs->zkc, r->path, read_flags(r), on_kids, r);
 }
 
+static void send_perms(struct read *r)
+{
+    zkc_get_acl(r->fs->zkc, r->path, on_perms, r);
+}
+
 /* Takes an answer's outcome into the batch. Returns the inode that the answer is about, if it says that
  * there is a znode; the lock is held. A local rename may have moved r->inode away from the path. */
 static struct inode *note_rc(struct read *r, int rc)
@@ -150,6 +157,8 @@ static struct inode *note_rc(struct read *r, int rc)
     struct inode *inode = inode_find_path(&r->fs->cache.table, r->path);
     if (inode && rc == ZNONODE) {
         cache_learn_gone(&r->fs->cache, inode);
+    } else if (inode && rc == ZNOAUTH) {
+        cache_learn_unreadable(&r->fs->cache, inode);
     }
     return rc == ZOK ? inode : NULL;
 }
@@ -272,6 +281,24 @@ static void on_kids(void *arg, const struct zkc_result *result)
     read_end(r);
 }
 
+static void on_perms(void *arg, const struct zkc_result *result)
+{
+    struct read *r = arg;
+    const struct fusefs_options *o = &r->fs->options;
+    fs_lock(r->fs);
+    struct inode *inode = note_rc(r, result->rc);
+    if (inode && result->acl && result->stat) {
+        cache_learn_perms(&r->fs->cache, inode, perms_granted(result->acl, o->auths, o->auth_count),
+                          result->stat->aversion);
+    } else if (result->rc == ZNOAUTH && !r->inode->dead) {
+        /* Who may not read may not see the ACL either; what else is granted cannot be told. */
+        cache_learn_perms(&r->fs->cache, r->inode, PERMS_ALL & ~(unsigned)ZOO_PERM_READ,
+                          r->inode->stat.aversion);
+    }
+    fs_unlock(r->fs);
+    read_end(r);
+}
+
 /* ---- what the operations ask for ---------------------------------------------------------------------- */
 
 void fetch_node(struct fusefs *fs, struct inode *inode, fetch_done_fn done, void *arg)
@@ -297,6 +324,17 @@ void fetch_value(struct fusefs *fs, struct inode *inode, fetch_done_fn done, voi
     value->decides = true;
     fs_unlock(fs);
     send_value(value);
+    batch_leave(b);
+}
+
+void fetch_perms(struct fusefs *fs, struct inode *inode, fetch_done_fn done, void *arg)
+{
+    struct batch *b = batch_new(fs, done, arg);
+    fs_lock(fs);
+    struct read *perms = read_new(fs, inode, b);
+    perms->decides = true;
+    fs_unlock(fs);
+    send_perms(perms);
     batch_leave(b);
 }
 
@@ -342,16 +380,28 @@ void fetch_inodes(struct fusefs *fs, struct inode *const *inodes, size_t count, 
                   void *arg)
 {
     struct batch *b = batch_new(fs, done, arg);
-    struct read **reads = xcalloc(count + 1, sizeof(struct read *));
+    struct read **stats = xcalloc(count + 1, sizeof(struct read *));
+    struct read **perms = xcalloc(count + 1, sizeof(struct read *));
     fs_lock(fs);
     for (size_t i = 0; i < count; i++) {
-        reads[i] = read_new(fs, inodes[i], b);
+        if (!inodes[i]->stat_known || inodes[i]->kind == INODE_UNKNOWN) {
+            stats[i] = read_new(fs, inodes[i], b);
+        }
+        if (!inodes[i]->perms_known) {
+            perms[i] = read_new(fs, inodes[i], b);
+        }
     }
     fs_unlock(fs);
     for (size_t i = 0; i < count; i++) {
-        send_stat(reads[i]);
+        if (stats[i]) {
+            send_stat(stats[i]);
+        }
+        if (perms[i]) {
+            send_perms(perms[i]);
+        }
     }
-    free(reads);
+    free(stats);
+    free(perms);
     batch_leave(b);
 }
 

@@ -426,7 +426,7 @@ static void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
         handle_release(&fs->cache, h);
         fs_unlock(fs);
         if (is_lost) {
-            log_warn("file", "a write that close reported as failed was dropped");
+            log_debug("file", "a write that close reported as failed was dropped");
         }
     } else {
         stats_add(&fs->stats.ops[STATS_HELPER]);

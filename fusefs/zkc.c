@@ -62,6 +62,7 @@ struct zkc {
     uint64_t expiries;           /* by lock */
     struct list parked;          /* by lock: calls not handed over yet */
     struct list in_flight;       /* by lock: calls that libzookeeper has */
+    struct list abandoned;       /* by lock: those among them that have been answered without it */
     size_t parked_count;         /* by lock */
     size_t in_flight_count;      /* by lock */
     uint64_t requests[OP_COUNT]; /* by lock */
@@ -159,6 +160,11 @@ static void on_answer(struct zkc_call *call, struct zkc_result *result)
     struct zkc *z = call->zkc;
     pthread_mutex_lock(&z->lock);
     list_remove(&call->link);
+    if (!call->done) {
+        pthread_mutex_unlock(&z->lock);
+        call_free(call);
+        return;
+    }
     z->in_flight_count--;
     note_zxid_locked(z, result->rc == ZOK ? result->stat : NULL);
     if (is_lost(result->rc)) {
@@ -564,7 +570,15 @@ static void close_session(struct zkc *z)
             list_push_back(&left, &call->link);
         }
     }
+    struct list dropped;
+    list_init(&dropped);
+    for (struct list *l = list_pop_front(&z->abandoned); l; l = list_pop_front(&z->abandoned)) {
+        list_push_back(&dropped, l);
+    }
     pthread_mutex_unlock(&z->lock);
+    for (struct list *l = list_pop_front(&dropped); l; l = list_pop_front(&dropped)) {
+        call_free(list_entry(l, struct zkc_call, link));
+    }
     fail_all(&left, ZCONNECTIONLOSS);
 }
 
@@ -611,6 +625,47 @@ static void collect_late_locked(struct zkc *z, int64_t now_ms, struct list *out)
     }
 }
 
+/* A call that the library has cannot be taken back: its answer is given now, and what comes of it later
+ * goes nowhere. Returns what is to be answered, NULL if nothing is late. */
+struct late_answer {
+    struct late_answer *next;
+    zkc_done_fn done;
+    void *arg;
+};
+
+static struct late_answer *abandon_late_locked(struct zkc *z, int64_t now_ms)
+{
+    struct late_answer *first = NULL;
+    struct late_answer **last = &first;
+    list_for_each_safe (l, next, &z->in_flight) {
+        struct zkc_call *call = list_entry(l, struct zkc_call, link);
+        if (call->deadline_ms > now_ms) {
+            continue;
+        }
+        struct late_answer *late = xcalloc(1, sizeof(*late));
+        late->done = call->done;
+        late->arg = call->arg;
+        *last = late;
+        last = &late->next;
+        call->done = NULL;
+        list_remove(&call->link);
+        list_push_back(&z->abandoned, &call->link);
+        z->in_flight_count--;
+    }
+    return first;
+}
+
+static void give_late_answers(struct late_answer *late)
+{
+    while (late) {
+        struct late_answer *next = late->next;
+        struct zkc_result result = { .rc = ZOPERATIONTIMEOUT };
+        late->done(late->arg, &result);
+        free(late);
+        late = next;
+    }
+}
+
 /* Whether the mount has just gone offline. */
 static bool check_offline_locked(struct zkc *z, int64_t now_ms)
 {
@@ -633,10 +688,12 @@ static void *keeper_main(void *arg)
         struct list late;
         list_init(&late);
         collect_late_locked(z, now_ms, &late);
-        if (reopen || went_offline || !list_is_empty(&late)) {
+        struct late_answer *abandoned = abandon_late_locked(z, now_ms);
+        if (reopen || went_offline || abandoned || !list_is_empty(&late)) {
             z->reopen = z->reopen && !reopen;
             pthread_mutex_unlock(&z->lock);
             fail_all(&late, ZOPERATIONTIMEOUT);
+            give_late_answers(abandoned);
             if (went_offline) {
                 log_warn("zkc", "no server for a whole session timeout, offline");
                 z->callbacks.on_state(z->callbacks.owner, ZKC_WENT_OFFLINE);
@@ -649,7 +706,8 @@ static void *keeper_main(void *arg)
             continue;
         }
         bool waits = z->parked_count > 0 || !z->connected || z->reopen;
-        sleep_locked(z, waits ? KEEPER_PERIOD_MS : KEEPER_IDLE_MS);
+        int idle_ms = wait_ms(z) / 10 < KEEPER_IDLE_MS ? wait_ms(z) / 10 : KEEPER_IDLE_MS;
+        sleep_locked(z, waits ? KEEPER_PERIOD_MS : idle_ms);
     }
     pthread_mutex_unlock(&z->lock);
     return NULL;
@@ -670,6 +728,7 @@ struct zkc *zkc_new(const struct fusefs_options *options, const struct zkc_callb
     pthread_condattr_destroy(&attr);
     list_init(&z->parked);
     list_init(&z->in_flight);
+    list_init(&z->abandoned);
     return z;
 }
 

@@ -13,7 +13,8 @@
  *                          (sent again at the next connection; ZOPERATIONTIMEOUT at its deadline)
  *
  * A read is repeated until its deadline. A write is handed to libzookeeper once: if the connection is
- * lost after that, its outcome is unknown and done() gets ZCONNECTIONLOSS. All done() calls and the
+ * lost after that, its outcome is unknown and done() gets ZCONNECTIONLOSS. A server that keeps silent is not
+ * waited for beyond the deadline either: ZOPERATIONTIMEOUT. All done() calls and the
  * on_watch callback come from libzookeeper's completion thread in the order of the server's answers,
  * except for those that time out, which come from the keeper thread. None is made with a lock held, and
  * none before the call that asked for it has returned... to the caller's lock: never call this with a
