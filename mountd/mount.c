@@ -368,13 +368,12 @@ static void step_unmount(struct mount *m)
     }
 }
 
-/* An end before READY is an answer to whoever waits; after it, the report goes nowhere. */
+/* An end before READY is an answer to whoever waits; after it, the report goes nowhere. The process
+ * itself has done what the signal asked for, and a service manager is to see that as success. */
 static int report_end(struct mount *m)
 {
-    if (m->exit_code == EXIT_OK && !m->was_ready) {
-        m->exit_code = EXIT_INTERRUPTED;
-    }
-    daemonise_report(m->daemon, m->exit_code);
+    bool is_interrupted = m->exit_code == EXIT_OK && !m->was_ready;
+    daemonise_report(m->daemon, is_interrupted ? EXIT_INTERRUPTED : m->exit_code);
     return m->exit_code;
 }
 
