@@ -35,7 +35,7 @@ void fetch_note_listed(struct fusefs *fs, struct inode *inode);
 void fetch_pump(struct fusefs *fs);
 
 /* zkc's watch callback. */
-void fetch_on_watch(void *fs, int type, const char *path);
+void fetch_on_watch(void *owner, int type, const char *path);
 /* A session without watches: everything needed is read again, and differences are raised. */
 void fetch_everything(struct fusefs *fs);
 

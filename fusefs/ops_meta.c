@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/assert.h"
 #include "common/xalloc.h"
 #include "fusefs/attr.h"
 #include "fusefs/commit.h"
@@ -165,6 +166,7 @@ static void lookup_end(struct lookup *l, int err, const struct fuse_entry_param 
 {
     struct fusefs *fs = l->r.fs;
     bool is_ours = request_claim(&l->r);
+    zk_assert(err != 0 || e != NULL);
     if (is_ours && !err && (e->ino || e->entry_timeout > 0)) {
         ops_reply_entry(fs, l->r.req, e);
     } else if (is_ours) {
