@@ -12,7 +12,7 @@
 
 #include "common/xalloc.h"
 
-/* ---- POSIX ---------------------------------------------------------------------------------------- */
+/* ---- POSIX ----------------------------------------------------------------------------------- */
 
 static int posix_open(void *ctx, const char *path, enum fs_mode mode)
 {
@@ -152,7 +152,7 @@ const struct fsops fsops_posix = {
     .fsync_dir = posix_fsync_dir,
 };
 
-/* ---- built on the table --------------------------------------------------------------------------- */
+/* ---- built on the table ---------------------------------------------------------------------- */
 
 ssize_t fs_read_full(const struct fsops *fs, int fd, void *dst, size_t len, int64_t offset)
 {

@@ -41,14 +41,14 @@ static int refuse_io(struct run *r, const char *what, const char *path, int rc)
     return refuse(r, rc, "cannot %s %s: %s", what, path, strerror(-rc));
 }
 
-/* A txn is a request with what the leader added to it, and the limit may have been lowered since it was
- * logged: like Apache, twice the frame limit is let pass. */
+/* A txn is a request with what the leader added to it, and the limit may have been lowered since it
+ * was logged: like Apache, twice the frame limit is let pass. */
 static size_t field_bytes_max(const struct run *r)
 {
     return 2 * r->opts->frame_bytes_max;
 }
 
-/* ---- directories ------------------------------------------------------------------------------------ */
+/* ---- directories ----------------------------------------------------------------------------- */
 
 static int prepare_dir(struct run *r, const char *dir)
 {
@@ -94,7 +94,7 @@ static int prepare_dirs(struct run *r)
     return rc;
 }
 
-/* ---- snapshot ------------------------------------------------------------------------------------------ */
+/* ---- snapshot -------------------------------------------------------------------------------- */
 
 /* Loads the newest snapshot that is whole. 0, -ENOENT if there are none at all, or the refusal. */
 static int load_snapshot(struct run *r)
@@ -127,8 +127,8 @@ static int load_snapshot(struct run *r)
 }
 
 /*
- * A damaged snapshot that was skipped stood for txns up to its zxid. If the log does not reach that far,
- * they are lost (rule L9).
+ * A damaged snapshot that was skipped stood for txns up to its zxid. If the log does not reach that
+ * far, they are lost (rule L9).
  */
 static int check_nothing_was_skipped(struct run *r)
 {
@@ -143,7 +143,7 @@ static int check_nothing_was_skipped(struct run *r)
                   r->out->snapshot_dir, newest->name, (uint64_t)r->out->last_zxid);
 }
 
-/* ---- log ------------------------------------------------------------------------------------------------- */
+/* ---- log ------------------------------------------------------------------------------------- */
 
 static void check_digest(struct run *r, int64_t zxid, uint64_t expected, const char *source)
 {
@@ -158,8 +158,8 @@ static void check_digest(struct run *r, int64_t zxid, uint64_t expected, const c
     }
 }
 
-/* The snapshot's digest is that of the tree after one certain txn; before it a fuzzy snapshot's tree is
- * no state that ever was, so the log's digests are not compared either. */
+/* The snapshot's digest is that of the tree after one certain txn; before it a fuzzy snapshot's
+ * tree is no state that ever was, so the log's digests are not compared either. */
 static void compare_digests(struct run *r, const struct txn *txn)
 {
     int64_t zxid = r->out->tree->last_zxid;
@@ -225,7 +225,7 @@ static int open_reader(struct run *r, int64_t after_zxid)
     return rc != 0 ? refuse_io(r, "list", r->out->log_dir, rc) : 0;
 }
 
-/* ---- without a snapshot ---------------------------------------------------------------------------------- */
+/* ---- without a snapshot ---------------------------------------------------------------------- */
 
 static int start_fresh(struct run *r)
 {
@@ -267,7 +267,7 @@ static int start_without_snapshot(struct run *r)
     return 0;
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static int find_state(struct run *r)
 {

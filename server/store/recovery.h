@@ -7,9 +7,9 @@
  *
  *      snapshot.36  ->  tree + sessions  ->  log.1 (txns after 36), log.37, ...  ->  last zxid
  *
- * The directories may be Apache's as they are. What is refused, and why, is told in one text for the
- * operator: a refusal never changes a file. Rules: L3, L4 (txnlog_reader.h), L9 no snapshot or a missing
- * range of txns, L10 state and zxid move together.
+ * The directories may be Apache's as they are. What is refused, and why, is told in one text for
+ * the operator: a refusal never changes a file. Rules: L3, L4 (txnlog_reader.h), L9 no snapshot or
+ * a missing range of txns, L10 state and zxid move together.
  *
  * Runs before the server's threads start, or while they are stopped.
  */
@@ -44,10 +44,10 @@ struct recovery {
 };
 
 /*
- * 0 or -errno. -EBADMSG: damaged files; -ENODATA: txns are missing; -ENOTSUP: directories mixed up. On
- * success a torn tail has been cut, so the log may be appended to from last_zxid on. Ephemerals of
- * sessions that are not in the table are left: deleting them is for the leader and a standalone server
- * (data_tree_kill_orphans).
+ * 0 or -errno. -EBADMSG: damaged files; -ENODATA: txns are missing; -ENOTSUP: directories mixed up.
+ * On success a torn tail has been cut, so the log may be appended to from last_zxid on. Ephemerals
+ * of sessions that are not in the table are left: deleting them is for the leader and a standalone
+ * server (data_tree_kill_orphans).
  */
 int recovery_run(const struct fsops *fs, const struct recovery_options *opts, struct recovery *out);
 /* Frees what *out owns. */

@@ -130,7 +130,7 @@ static int need_field(struct stream *s, size_t offset, size_t *end)
     return need(s, *end);
 }
 
-/* ---- sections ------------------------------------------------------------------------------------------- */
+/* ---- sections -------------------------------------------------------------------------------- */
 
 static int read_header(struct stream *s)
 {
@@ -301,7 +301,8 @@ static int read_digest(struct stream *s)
     return read_seal(s);
 }
 
-/* Sections of a later version are passed over, but a seal must end them too, or the file was cut off. */
+/* Sections of a later version are passed over, but a seal must end them too, or the file was cut
+ * off. */
 static int skip_unknown(struct stream *s)
 {
     static const uint8_t end_mark[] = { 0, 0, 0, 1, '/' };
@@ -335,8 +336,9 @@ static int read_trailers(struct stream *s)
         left = look(s, LOOK_AHEAD_BYTES);
     }
     if (left == last_zxid_bytes) {
-        /* It equals the zxid of the file's name, or is that of a later txn whose effects the nodes may
-         * or may not have. Replay starts from the name's in both cases, so it is only checked. */
+        /* It equals the zxid of the file's name, or is that of a later txn whose effects the nodes
+         * may or may not have. Replay starts from the name's in both cases, so it is only checked.
+         */
         take(s, SNAPSHOT_LAST_ZXID_BYTES);
         return read_seal(s);
     }

@@ -14,8 +14,9 @@
 
 enum {
     FLUSH_BYTES = 256 * 1024, /* small pieces are gathered up to this */
-    /* The file is synced each time it has grown by this. With one sync at the end, a sync of the log,
-     * which is on the same disk, took up to 120 ms longer: it waited for hundreds of megabytes. */
+    /* The file is synced each time it has grown by this. With one sync at the end, a sync of the
+     * log, which is on the same disk, took up to 120 ms longer: it waited for hundreds of
+     * megabytes. */
     SYNC_BYTES = 4 << 20,
 };
 
@@ -192,7 +193,7 @@ int64_t snapshot_writer_bytes(const struct snapshot_writer *w)
     return w->position + (int64_t)buf_readable(&w->pending);
 }
 
-/* ---- remains ------------------------------------------------------------------------------------------ */
+/* ---- remains --------------------------------------------------------------------------------- */
 
 struct removal {
     const struct fsops *fs;

@@ -52,8 +52,8 @@ void txnlog_file_close(struct txnlog_file *f)
 }
 
 /*
- * Points *data at the bytes from offset on. Returns how many are there: at least want, or fewer if the
- * file ends before; or -errno.
+ * Points *data at the bytes from offset on. Returns how many are there: at least want, or fewer if
+ * the file ends before; or -errno.
  */
 static ssize_t peek(struct txnlog_file *f, int64_t offset, size_t want, const uint8_t **data)
 {

@@ -3,9 +3,10 @@
 #define SERVER_STORE_TXNLOG_FILE_H
 
 /*
- * One transaction log file, open for reading: says what stands at an offset, judges nothing. Whether a
- * damaged record is a torn tail or lost data depends on the other files: txnlog_reader.h decides that.
- * The file's length is taken once, so a file that is being written can be read as well.
+ * One transaction log file, open for reading: says what stands at an offset, judges nothing.
+ * Whether a damaged record is a torn tail or lost data depends on the other files: txnlog_reader.h
+ * decides that. The file's length is taken once, so a file that is being written can be read as
+ * well.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,8 +34,9 @@ enum header_state {
 enum record_state {
     RECORD_OK,
     RECORD_END, /* end of the file, or of its content: padding follows */
-    RECORD_TORN, /* does not fit into the file, or lacks its end mark: a write that was cut off. Apache
-                    takes this for the quiet end of the file */
+    /* Does not fit into the file, or lacks its end mark: a write that was cut off. Apache takes it
+     * for the quiet end of the file. */
+    RECORD_TORN,
     RECORD_BAD, /* complete, but not what was written. Apache refuses to start */
 };
 
@@ -53,7 +55,8 @@ int txnlog_file_open(const struct fsops *fs, const char *path, size_t entry_byte
 void txnlog_file_close(struct txnlog_file *f);
 int txnlog_file_header(struct txnlog_file *f, enum header_state *state);
 int txnlog_file_record(struct txnlog_file *f, int64_t offset, struct txnlog_record *record);
-/* Looks for a whole, valid record newer than zxid at any offset from start on. 1 found, 0 none, -errno. */
+/* Looks for a whole, valid record newer than zxid at any offset from start on. 1 found, 0 none,
+ * -errno. */
 int txnlog_file_find_record(struct txnlog_file *f, int64_t start, int64_t zxid);
 
 #endif

@@ -83,8 +83,8 @@ static int open_file(struct txnlog_reader *r, size_t index, struct txnlog_file *
 }
 
 /*
- * One crash tears at most what was written but not synced: one batch. A valid record further behind than
- * that was synced after the damaged place, so the damage is not a torn tail.
+ * One crash tears at most what was written but not synced: one batch. A valid record further behind
+ * than that was synced after the damaged place, so the damage is not a torn tail.
  */
 static int check_nothing_follows(struct txnlog_reader *r, size_t index, struct txnlog_file *f,
                                  int64_t offset, const char *reason)
@@ -97,7 +97,7 @@ static int check_nothing_follows(struct txnlog_reader *r, size_t index, struct t
     return rc == 1 ? fault_damage(r, index, offset, reason) : 0;
 }
 
-/* ---- opening -------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static int judge_blank(struct txnlog_reader *r, size_t index, struct txnlog_file *f, bool *is_blank)
 {
@@ -200,7 +200,7 @@ void txnlog_reader_close(struct txnlog_reader *r)
     free(r);
 }
 
-/* ---- reading -------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static int open_current(struct txnlog_reader *r)
 {
@@ -362,7 +362,7 @@ int txnlog_reader_next(struct txnlog_reader *r, struct txnlog_entry *entry)
     return 0;
 }
 
-/* ---- asking --------------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 const char *txnlog_reader_error(const struct txnlog_reader *r)
 {

@@ -3,9 +3,11 @@
  * Any bytes as a snapshot. The first byte says how:
  *
  *      'f'  the rest is the file;  'g' packed with gzip;  's' in snappy-java's stream
- *      'p'  the rest is a payload: it gets a valid header and seal, so that the fuzzer reaches the tree
+ *      'p'  the rest is a payload: it gets a valid header and seal, so that the fuzzer reaches the
+ *           tree
  *
- * Either it is refused with a reason, or the tree that was loaded can be written and loads as the same.
+ * Either it is refused with a reason, or the tree that was loaded can be written and loads as the
+ * same.
  */
 #include <errno.h>
 #include <stdint.h>

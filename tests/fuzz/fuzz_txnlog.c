@@ -3,8 +3,9 @@
  * Any bytes as a transaction log behind snapshot.0. The first byte says how:
  *
  *      'f'  the rest is the file log.1
- *      'e'  the rest are entries, each led by its length in one byte and without the first 20 bytes of
- *           its header: they get valid ones, checksums too, so that the fuzzer reaches the tree
+ *      'e'  the rest are entries, each led by its length in one byte and without the first 20
+ *           bytes of its header: they get valid ones, checksums too, so that the fuzzer reaches
+ *           the tree
  *
  * Either recovery refuses with a text, or what it gives is there again at the next start.
  */

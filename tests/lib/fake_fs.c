@@ -47,7 +47,7 @@ struct fake_fs {
     bool has_failed;
 };
 
-/* ---- bytes, inodes, names ------------------------------------------------------------------------- */
+/* ---- bytes, inodes, names -------------------------------------------------------------------- */
 
 static void bytes_resize(struct bytes *b, size_t len)
 {
@@ -166,7 +166,7 @@ static bool has_parent(const struct fake_fs *f, const char *path)
     return n != NULL && n->inode->is_dir;
 }
 
-/* ---- the calls ------------------------------------------------------------------------------------ */
+/* ---- the calls ------------------------------------------------------------------------------- */
 
 /* Starts a call: takes the lock and says whether this one must fail. */
 static int enter(struct fake_fs *f)
@@ -380,7 +380,7 @@ static int fake_fsync_dir(void *ctx, const char *path)
     return leave(f, rc);
 }
 
-/* ---- control -------------------------------------------------------------------------------------- */
+/* ---- control --------------------------------------------------------------------------------- */
 
 struct fake_fs *fake_fs_new(void)
 {
@@ -504,7 +504,7 @@ void fake_fs_crash(struct fake_fs *f, uint64_t seed)
     }
 }
 
-/* ---- straight access ------------------------------------------------------------------------------ */
+/* ---- straight access ------------------------------------------------------------------------- */
 
 void fake_fs_put(struct fake_fs *f, const char *path, const void *data, size_t len)
 {

@@ -14,7 +14,8 @@
 #include "server/store/fsops.h"
 #include "tests/lib/fake_fs.h"
 
-/* The same tests for the real file system and for the fake, so that the fake is like the real one. */
+/* The same tests for the real file system and for the fake, so that the fake is like the real one.
+ */
 struct fixture {
     const struct fsops *fs;
     struct fake_fs *fake; /* NULL: the real one */

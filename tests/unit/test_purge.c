@@ -26,8 +26,8 @@ static const struct recovery_options options = {
 };
 
 /*
- * Snapshots at 0, 10, 20 ... 60; log files of ten txns each that begin at 5, 15 ... 55, so that each
- * snapshot falls into the middle of a file; and log.1 with the first four.
+ * Snapshots at 0, 10, 20 ... 60; log files of ten txns each that begin at 5, 15 ... 55, so that
+ * each snapshot falls into the middle of a file; and log.1 with the first four.
  */
 static struct fake_fs *make_history(void)
 {

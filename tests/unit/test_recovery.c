@@ -91,7 +91,7 @@ static void assert_refused(struct fake_fs *f, int rc, const char *text)
     assert_refused_with(f, &default_options, rc, text);
 }
 
-/* ---- Apache's directories ------------------------------------------------------------------------------- */
+/* ---- Apache's directories -------------------------------------------------------------------- */
 
 static void test_apache_directory_newest_snapshot_and_log(void **state)
 {
@@ -208,7 +208,7 @@ static void test_apache_ensemble_directories_give_equal_trees(void **state)
     free(first);
 }
 
-/* ---- round trip -------------------------------------------------------------------------------------------- */
+/* ---- round trip ------------------------------------------------------------------------------ */
 
 static void test_own_snapshot_of_an_apache_tree_gives_the_same_tree(void **state)
 {
@@ -242,7 +242,7 @@ static void test_own_snapshot_of_an_apache_tree_gives_the_same_tree(void **state
     free(copy);
 }
 
-/* ---- empty directories --------------------------------------------------------------------------------------- */
+/* ---- empty directories ----------------------------------------------------------------------- */
 
 static void test_fresh_directory_gets_a_first_snapshot(void **state)
 {
@@ -314,7 +314,7 @@ static void test_separate_directories(void **state)
     free(golden);
 }
 
-/* ---- rules ------------------------------------------------------------------------------------------------------ */
+/* ---- rules ----------------------------------------------------------------------------------- */
 
 static void test_L3_header_torn_last_log_is_removed(void **state)
 {
@@ -463,7 +463,7 @@ static void test_wrong_digest_is_counted_not_refused(void **state)
     recovery_fini(&out);
 }
 
-/* ---- faults ----------------------------------------------------------------------------------------------------- */
+/* ---- faults ---------------------------------------------------------------------------------- */
 
 static void prepare_for_faults(struct fake_fs *f, bool is_fresh)
 {
@@ -516,7 +516,7 @@ static void test_each_file_call_may_fail_once(void **state)
     }
 }
 
-/* ---- number files --------------------------------------------------------------------------------------------------- */
+/* ---- number files ---------------------------------------------------------------------------- */
 
 static void test_number_files(void **state)
 {

@@ -206,7 +206,7 @@ static void test_L5_each_file_call_may_fail_once(void **state)
     data_tree_free(tree);
 }
 
-/* ---- damage ------------------------------------------------------------------------------------------------ */
+/* ---- damage ---------------------------------------------------------------------------------- */
 
 static void test_each_flipped_byte_is_noticed(void **state)
 {
@@ -345,7 +345,7 @@ static void test_nodes_that_cannot_be(void **state)
     data_tree_free(tree);
 }
 
-/* ---- packed files ------------------------------------------------------------------------------------------ */
+/* ---- packed files ---------------------------------------------------------------------------- */
 
 static void test_damaged_packed_files(void **state)
 {
@@ -365,8 +365,8 @@ static void test_damaged_packed_files(void **state)
             assert_int_equal(check(f, names[i], &info), -EBADMSG);
         }
         fake_fs_put(f, path, whole, len);
-        /* Not every flip matters (gzip's header has a time stamp, for one), but what is accepted has the
-         * right checksums, so it is the same tree. */
+        /* Not every flip matters (gzip's header has a time stamp, for one), but what is accepted
+         * has the right checksums, so it is the same tree. */
         size_t accepted = 0;
         for (size_t at = 0; at < len; at++) {
             fixture_flip(f, path, at);

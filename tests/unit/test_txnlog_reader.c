@@ -14,8 +14,8 @@
 #include "tests/lib/log_fixture.h"
 
 /*
- * All txns of the fixture have records of the same length, so that offsets can be computed: record i
- * (from 0) of a file begins at 16 + i * RECORD_BYTES.
+ * All txns of the fixture have records of the same length, so that offsets can be computed: record
+ * i (from 0) of a file begins at 16 + i * RECORD_BYTES.
  */
 enum { ENTRY_BYTES = 85, RECORD_BYTES = ENTRY_BYTES + 13 };
 
@@ -143,7 +143,7 @@ static void test_padding_ends_a_file(void **state)
     }
 }
 
-/* ---- L3: files without txns ------------------------------------------------------------------------ */
+/* ---- L3: files without txns ------------------------------------------------------------------ */
 
 static void test_L3_empty_or_header_torn_last_file_is_removed(void **state)
 {
@@ -223,7 +223,7 @@ static void test_header_only_file_in_the_middle_is_fine(void **state)
     assert_int_equal(got.count, 5);
 }
 
-/* ---- L4: damage at the end of the last file --------------------------------------------------------- */
+/* ---- L4: damage at the end of the last file -------------------------------------------------- */
 
 static void test_L4_bad_crc_in_last_record_is_cut(void **state)
 {
@@ -352,7 +352,7 @@ static void test_L4_damage_before_synced_txns_is_a_stop(void **state)
     assert_refused(f, -EBADMSG, "missing header at offset 0");
 }
 
-/* ---- damage in a file that others follow -------------------------------------------------------------- */
+/* ---- damage in a file that others follow ----------------------------------------------------- */
 
 static void test_L4_bad_crc_in_an_earlier_file_is_a_stop(void **state)
 {
@@ -423,7 +423,7 @@ static void test_torn_record_older_than_the_snapshot_does_not_matter(void **stat
     assert_int_equal(fixture_read_log(f, "/d", 5).count, 2);
 }
 
-/* ---- L2, L9 --------------------------------------------------------------------------------------------- */
+/* ---- L2, L9 ---------------------------------------------------------------------------------- */
 
 static void test_L2_descending_zxid_is_a_stop(void **state)
 {
@@ -458,7 +458,7 @@ static void test_L9_a_later_epoch_begins_with_counter_1(void **state)
     assert_refused(f, -ENODATA, "goes on with zxid 0x400000002, but the txns after 0x100000003");
 }
 
-/* ---- reading under faults ------------------------------------------------------------------------------ */
+/* ---- reading under faults -------------------------------------------------------------------- */
 
 static void test_each_file_call_of_a_recovery_may_fail_once(void **state)
 {
@@ -495,7 +495,7 @@ static void test_each_file_call_of_a_recovery_may_fail_once(void **state)
     }
 }
 
-/* ---- S10: truncation ------------------------------------------------------------------------------------ */
+/* ---- S10: truncation ------------------------------------------------------------------------- */
 
 static void write_three_files(struct fake_fs *f)
 {
@@ -540,7 +540,8 @@ static void test_S10_unknown_zxid_changes_nothing(void **state)
     assert_int_equal(fake_fs_count(f, "/d"), 0);
 }
 
-/* Stopped at any call, with any part of it on disk: the log is readable and not shorter than asked. */
+/* Stopped at any call, with any part of it on disk: the log is readable and not shorter than asked.
+ */
 static void test_S10_each_file_call_may_fail_once(void **state)
 {
     (void)state;
