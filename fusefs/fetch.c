@@ -14,6 +14,9 @@
 /* A changed value up to this size is fetched with its stat, for the readers that its event will bring. */
 enum { EAGER_VALUE_BYTES = 65536 };
 
+/* See relist_delay. */
+enum { RELIST_NAMES_PER_MS = 50, RELIST_PAUSE_MS_MAX = 1000 };
+
 /* Several reads that end in one call of done. */
 struct batch {
     struct fusefs *fs;
@@ -268,6 +271,7 @@ static void on_kids(void *arg, const struct zkc_result *result)
         inode = cache_learn_kids(&r->fs->cache, inode, result->stat, result->names->data,
                                  (size_t)result->names->count, clock_now_ms());
         inode->kids_watched = true;
+        inode->listed_ms = clock_now_ms();
         if (r->arms && inode == r->inode && inode->listing) {
             children = plan_children(r->fs, inode, r->batch);
         }
@@ -449,12 +453,27 @@ static void plan_refresh(struct fusefs *fs, struct inode *inode, struct read **v
     *(wants_value(inode) ? value : stat) = r;
 }
 
+/* How long to put off reading the names again. A watch fires once and tells no name, so each change of a
+ * directory costs as much as the directory is long; a large one in which much goes on is read a few times
+ * a second, the first change at once. The lock is held. */
+static int relist_delay(const struct inode *dir)
+{
+    size_t count = dir->listing ? dir->listing->count : 0;
+    int64_t pause_ms = (int64_t)(count / RELIST_NAMES_PER_MS);
+    if (pause_ms > RELIST_PAUSE_MS_MAX) {
+        pause_ms = RELIST_PAUSE_MS_MAX;
+    }
+    int64_t since_ms = clock_now_ms() - dir->listed_ms;
+    return since_ms < pause_ms ? (int)(pause_ms - since_ms) : 0;
+}
+
 void fetch_on_watch(void *owner, int type, const char *path)
 {
     struct fusefs *fs = owner;
     struct read *value = NULL;
     struct read *stat = NULL;
     struct read *kids = NULL;
+    int delay_ms = 0;
     stats_add(&fs->stats.watches_fired);
     fs_lock(fs);
     struct inode *inode = inode_find_path(&fs->cache.table, path);
@@ -470,6 +489,7 @@ void fetch_on_watch(void *owner, int type, const char *path)
         } else if (type == ZOO_CHILD_EVENT) {
             kids = read_new(fs, inode, NULL);
             kids->is_alone = true;
+            delay_ms = relist_delay(inode);
         } else {
             /* Gone, or gone and back: never believed before ZooKeeper was asked again. */
             value = read_new(fs, inode, NULL);
@@ -482,7 +502,9 @@ void fetch_on_watch(void *owner, int type, const char *path)
     if (stat) {
         send_stat(stat);
     }
-    if (kids) {
+    if (kids && delay_ms > 0) {
+        zkc_children_later(fs->zkc, kids->path, read_flags(kids), delay_ms, on_kids, kids);
+    } else if (kids) {
         send_kids(kids);
     }
 }

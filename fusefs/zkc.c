@@ -62,6 +62,7 @@ struct zkc {
     uint64_t expiries;           /* by lock */
     struct list parked;          /* by lock: calls not handed over yet */
     struct list in_flight;       /* by lock: calls that libzookeeper has */
+    struct list delayed;         /* by lock: calls whose time has not come */
     struct list abandoned;       /* by lock: those among them that have been answered without it */
     size_t parked_count;         /* by lock */
     size_t in_flight_count;      /* by lock */
@@ -88,6 +89,7 @@ struct zkc_call {
     int len;
     int version;
     struct steps *steps; /* owned; OP_MULTI only */
+    int64_t due_ms;      /* monotonic; when a delayed call is to be sent */
     int64_t deadline_ms; /* monotonic; INT64_MAX: none */
     zkc_done_fn done;
     void *arg;
@@ -348,6 +350,17 @@ void zkc_exists(struct zkc *z, const char *path, unsigned flags, zkc_done_fn don
 void zkc_children(struct zkc *z, const char *path, unsigned flags, zkc_done_fn done, void *arg)
 {
     submit(z, call_new(z, OP_CHILDREN, path, flags, done, arg));
+}
+
+void zkc_children_later(struct zkc *z, const char *path, unsigned flags, int delay_ms,
+                        zkc_done_fn done, void *arg)
+{
+    struct zkc_call *call = call_new(z, OP_CHILDREN, path, flags, done, arg);
+    call->due_ms = clock_now_ms() + delay_ms;
+    pthread_mutex_lock(&z->lock);
+    list_push_back(&z->delayed, &call->link);
+    pthread_cond_signal(&z->wake);
+    pthread_mutex_unlock(&z->lock);
 }
 
 void zkc_get_acl(struct zkc *z, const char *path, zkc_done_fn done, void *arg)
@@ -625,6 +638,17 @@ static void collect_late_locked(struct zkc *z, int64_t now_ms, struct list *out)
     }
 }
 
+/* Moves the delayed calls that are due to out. */
+static void collect_due_locked(struct zkc *z, int64_t now_ms, struct list *out)
+{
+    list_for_each_safe (l, next, &z->delayed) {
+        if (list_entry(l, struct zkc_call, link)->due_ms <= now_ms) {
+            list_remove(l);
+            list_push_back(out, l);
+        }
+    }
+}
+
 /* A call that the library has cannot be taken back: its answer is given now, and what comes of it later
  * goes nowhere. Returns what is to be answered, NULL if nothing is late. */
 struct late_answer {
@@ -689,11 +713,18 @@ static void *keeper_main(void *arg)
         list_init(&late);
         collect_late_locked(z, now_ms, &late);
         struct late_answer *abandoned = abandon_late_locked(z, now_ms);
-        if (reopen || went_offline || abandoned || !list_is_empty(&late)) {
+        struct list due;
+        list_init(&due);
+        collect_due_locked(z, now_ms, &due);
+        bool has_calls = abandoned || !list_is_empty(&late) || !list_is_empty(&due);
+        if (reopen || went_offline || has_calls) {
             z->reopen = z->reopen && !reopen;
             pthread_mutex_unlock(&z->lock);
             fail_all(&late, ZOPERATIONTIMEOUT);
             give_late_answers(abandoned);
+            for (struct list *l = list_pop_front(&due); l; l = list_pop_front(&due)) {
+                submit(z, list_entry(l, struct zkc_call, link));
+            }
             if (went_offline) {
                 log_warn("zkc", "no server for a whole session timeout, offline");
                 z->callbacks.on_state(z->callbacks.owner, ZKC_WENT_OFFLINE);
@@ -705,7 +736,8 @@ static void *keeper_main(void *arg)
             pthread_mutex_lock(&z->lock);
             continue;
         }
-        bool waits = z->parked_count > 0 || !z->connected || z->reopen;
+        bool waits =
+            z->parked_count > 0 || !z->connected || z->reopen || !list_is_empty(&z->delayed);
         int idle_ms = wait_ms(z) / 10 < KEEPER_IDLE_MS ? wait_ms(z) / 10 : KEEPER_IDLE_MS;
         sleep_locked(z, waits ? KEEPER_PERIOD_MS : idle_ms);
     }
@@ -729,6 +761,7 @@ struct zkc *zkc_new(const struct fusefs_options *options, const struct zkc_callb
     list_init(&z->parked);
     list_init(&z->in_flight);
     list_init(&z->abandoned);
+    list_init(&z->delayed);
     return z;
 }
 
@@ -777,6 +810,9 @@ void zkc_stop(struct zkc *z)
         list_push_back(&left, l);
     }
     z->parked_count = 0;
+    for (struct list *l = list_pop_front(&z->delayed); l; l = list_pop_front(&z->delayed)) {
+        list_push_back(&left, l);
+    }
     pthread_mutex_unlock(&z->lock);
     fail_all(&left, ZCLOSING);
 }

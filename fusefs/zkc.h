@@ -101,6 +101,9 @@ void zkc_free(struct zkc *z);
 void zkc_get(struct zkc *z, const char *path, unsigned flags, zkc_done_fn done, void *arg);
 void zkc_exists(struct zkc *z, const char *path, unsigned flags, zkc_done_fn done, void *arg);
 void zkc_children(struct zkc *z, const char *path, unsigned flags, zkc_done_fn done, void *arg);
+/* The same, but not sent before delay_ms have passed. */
+void zkc_children_later(struct zkc *z, const char *path, unsigned flags, int delay_ms,
+                        zkc_done_fn done, void *arg);
 void zkc_get_acl(struct zkc *z, const char *path, zkc_done_fn done, void *arg);
 void zkc_set(struct zkc *z, const char *path, const void *data, int len, int version,
              zkc_done_fn done, void *arg);
