@@ -188,13 +188,14 @@ struct ready {
     int error; /* why it never came to that; 0 or -errno */
 };
 
-/* The mount answers once the root directory is armed: from then on nothing is missed. */
+/* The mount answers once the root directory is armed: from then on nothing is missed. Without a
+ * connection that takes a while, and who has not waited for one (fusefs_connect) does not want to. */
 static void *wait_ready(void *arg)
 {
     struct ready *ready = arg;
     struct fusefs *fs = ready->fs;
     struct stat st;
-    if (stat(fs->mountpoint, &st) != 0) {
+    if (zkc_is_connected(fs->zkc) && stat(fs->mountpoint, &st) != 0) {
         if (!atomic_load(&fs->stopping)) {
             log_error("fusefs", "the mount does not answer: %s", strerror(errno));
             ready->error = -errno;

@@ -157,33 +157,47 @@ static bool port_is_valid(const char *port, size_t len)
     return len > 0 && n > 0;
 }
 
-/* Appends one host with its port. An IPv6 address needs brackets, or its last group reads as a
- * port. */
+/* Where the name or address of "host:port" ends, host itself if there is none. An IPv6 address
+ * needs brackets, or its last group reads as a port. */
+static const char *host_name_end(const char *host, size_t len)
+{
+    if (len > 0 && *host == '[') {
+        const char *bracket = memchr(host, ']', len);
+        return bracket != NULL && bracket > host + 1 ? bracket + 1 : host;
+    }
+    const char *colon = memchr(host, ':', len);
+    return colon != NULL ? colon : host + len;
+}
+
+static bool host_is_valid(const char *host, size_t len)
+{
+    const char *end = host + len;
+    const char *name_end = host_name_end(host, len);
+    for (const char *p = host; p < end; p++) {
+        if (!isgraph((unsigned char)*p)) {
+            return false;
+        }
+    }
+    return name_end > host &&
+           (name_end == end ||
+            (*name_end == ':' && port_is_valid(name_end + 1, (size_t)(end - name_end - 1))));
+}
+
+/* Appends one host with its port. */
 static int host_append(struct buf *out, const char *host, size_t len, char **error)
 {
     const char *end = host + len;
-    const char *name_end = host;
-    if (len > 0 && *host == '[') {
-        const char *bracket = memchr(host, ']', len);
-        name_end = bracket != NULL ? bracket + 1 : host;
-    } else {
-        const char *colon = memchr(host, ':', len);
-        name_end = colon != NULL ? colon : end;
-    }
-    bool has_port = name_end < end && *name_end == ':';
-    bool is_bad = name_end == host || (name_end < end && !has_port);
-    for (const char *p = host; p < end; p++) {
-        is_bad = is_bad || !isgraph((unsigned char)*p);
-    }
-    if (has_port && !is_bad) {
-        is_bad = !port_is_valid(name_end + 1, (size_t)(end - name_end - 1));
-    }
-    if (is_bad) {
+    const char *name_end = host_name_end(host, len);
+    if (!host_is_valid(host, len)) {
         *error = xasprintf("%.*s: expected HOST, HOST:PORT or [IPV6]:PORT", (int)len, host);
         return -EINVAL;
     }
-    buf_append(out, host, len);
-    if (!has_port) {
+    /* The library takes what follows the last colon as the port, and knows no brackets. */
+    bool has_brackets = *host == '[';
+    buf_append(out, host + has_brackets, (size_t)(name_end - host) - 2 * has_brackets);
+    if (name_end < end) {
+        buf_append(out, name_end, (size_t)(end - name_end));
+    } else {
         buf_printf(out, ":%d", DEFAULT_PORT);
     }
     return 0;

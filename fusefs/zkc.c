@@ -55,6 +55,7 @@ struct zkc {
     bool read_only;              /* by lock */
     bool offline;                /* by lock */
     bool reopen;                 /* by lock: the session is beyond repair */
+    int open_error;              /* by lock: why there is no handle, 0 or -errno; told once */
     bool stopping;               /* by lock */
     int64_t lost_ms;             /* by lock: monotonic time when the connection went away */
     int64_t last_zxid;           /* by lock */
@@ -553,6 +554,7 @@ static int open_session(struct zkc *z)
     pthread_mutex_lock(&z->lock);
     z->zh = zh;
     z->session = ref;
+    z->open_error = 0;
     pthread_mutex_unlock(&z->lock);
     return 0;
 }
@@ -595,17 +597,28 @@ static void close_session(struct zkc *z)
     fail_all(&left, ZCONNECTIONLOSS);
 }
 
+/* The library gives no handle while none of the hosts' names can be resolved, as before the network is
+ * up: the keeper tries again. */
+static void retry_session(struct zkc *z, int err)
+{
+    pthread_mutex_lock(&z->lock);
+    z->reopen = true;
+    bool is_news = z->open_error != err;
+    z->open_error = err;
+    pthread_mutex_unlock(&z->lock);
+    if (is_news && err == -ENOENT) {
+        log_warn("zkc", "no host name of %s can be resolved", z->options->hosts);
+    } else if (is_news) {
+        log_warn("zkc", "cannot open a session: %s", strerror(-err));
+    }
+}
+
 static void reopen_session(struct zkc *z)
 {
     close_session(z);
     int err = open_session(z);
-    pthread_mutex_lock(&z->lock);
     if (err) {
-        z->reopen = true; /* host names may resolve again later */
-    }
-    pthread_mutex_unlock(&z->lock);
-    if (err) {
-        log_warn("zkc", "cannot open a session: %s", strerror(-err));
+        retry_session(z, err);
     }
 }
 
@@ -771,7 +784,7 @@ int zkc_start(struct zkc *z)
     z->lost_ms = clock_now_ms();
     int err = open_session(z);
     if (err) {
-        return err;
+        retry_session(z, err);
     }
     err = pthread_create(&z->keeper, NULL, keeper_main, z);
     if (err) {
