@@ -273,7 +273,7 @@ static void on_name_added(void *arg, const char *name)
 }
 
 struct inode *cache_learn_kids(struct cache *c, struct inode *inode, const struct Stat *stat,
-                               char *const *names, size_t count, int64_t now_ms)
+                               const char *const *names, size_t count, int64_t now_ms)
 {
     struct inode *live = apply_stat(c, inode, stat, now_ms);
     if (live->stat.pzxid != stat->pzxid) {

@@ -268,7 +268,8 @@ static void on_kids(void *arg, const struct zkc_result *result)
     fs_lock(r->fs);
     struct inode *inode = note_rc(r, result->rc);
     if (inode) {
-        inode = cache_learn_kids(&r->fs->cache, inode, result->stat, result->names->data,
+        inode = cache_learn_kids(&r->fs->cache, inode, result->stat,
+                                 (const char *const *)result->names->data,
                                  (size_t)result->names->count, clock_now_ms());
         inode->kids_watched = true;
         inode->listed_ms = clock_now_ms();
