@@ -167,13 +167,16 @@ int txnlog_file_record(struct txnlog_file *f, int64_t offset, struct txnlog_reco
     return check_entry(record, checksum, p + TXNLOG_RECORD_HEAD_BYTES, (size_t)len);
 }
 
+/* What a disk writes whole or not at all; larger ones are multiples of it. */
+enum { SECTOR_BYTES = 512 };
+
 /* A record begins with 0 0 0 0 and a checksum, which is not 0. */
 static bool looks_like_record(const uint8_t *p)
 {
     return is_zero(p, 4) && !is_zero(p + 4, 4);
 }
 
-int txnlog_file_find_record(struct txnlog_file *f, int64_t start, int64_t zxid)
+int txnlog_file_find_record(struct txnlog_file *f, int64_t start, int64_t zxid, int64_t *offset)
 {
     int64_t shortest = TXNLOG_RECORD_EXTRA_BYTES + TXN_HEADER_BYTES;
     for (int64_t at = start; at + shortest <= f->size;) {
@@ -193,10 +196,30 @@ int txnlog_file_find_record(struct txnlog_file *f, int64_t start, int64_t zxid)
                 return rc;
             }
             if (record.state == RECORD_OK && record.zxid > zxid) {
+                *offset = at;
                 return 1;
             }
         }
         at++;
+    }
+    return 0;
+}
+
+int txnlog_file_has_lost_sector(struct txnlog_file *f, int64_t start, int64_t end)
+{
+    /* The record at end may begin in a lost sector: its head begins with zeros. */
+    for (int64_t at = start; at < end;) {
+        const uint8_t *p;
+        int64_t next = at - at % SECTOR_BYTES + SECTOR_BYTES;
+        size_t want = (size_t)(next - at);
+        ssize_t got = peek(f, at, want, &p);
+        if (got < 0) {
+            return (int)got;
+        }
+        if (got >= (ssize_t)want && is_zero(p, want)) {
+            return 1;
+        }
+        at = next;
     }
     return 0;
 }

@@ -55,8 +55,11 @@ int txnlog_file_open(const struct fsops *fs, const char *path, size_t entry_byte
 void txnlog_file_close(struct txnlog_file *f);
 int txnlog_file_header(struct txnlog_file *f, enum header_state *state);
 int txnlog_file_record(struct txnlog_file *f, int64_t offset, struct txnlog_record *record);
-/* Looks for a whole, valid record newer than zxid at any offset from start on. 1 found, 0 none,
- * -errno. */
-int txnlog_file_find_record(struct txnlog_file *f, int64_t start, int64_t zxid);
+/* Looks for a whole, valid record newer than zxid at any offset from start on. 1 found, at *offset;
+ * 0 none; -errno. */
+int txnlog_file_find_record(struct txnlog_file *f, int64_t start, int64_t zxid, int64_t *offset);
+/* Whether a sector between start and end never reached the disk: a file is never written twice, so
+ * what was lost reads as zeros up to the end of its sector. 1, 0 or -errno. */
+int txnlog_file_has_lost_sector(struct txnlog_file *f, int64_t start, int64_t end);
 
 #endif

@@ -311,13 +311,24 @@ static void test_L4_valid_checksum_of_too_short_an_entry_is_cut(void **state)
     assert_cut_after(f, 5, "entry shorter than its header");
 }
 
-/* A batch whose first page did not arrive: nothing of it was acknowledged. */
-static void test_L4_valid_record_within_one_batch_of_the_damage_is_cut(void **state)
+/* A batch of which one sector did not arrive: nothing of it was acknowledged. */
+static void test_L4_lost_sector_of_the_last_batch_is_cut(void **state)
+{
+    struct fake_fs *f = *state;
+    fixture_write_log(f, "/d", 1, 40);
+    for (size_t at = 512; at < 1024; at++) {
+        fixture_poke(f, "/d/log.1", at, 0);
+    }
+    assert_cut_after(f, 5, "after zxid 0x5"); /* the sixth lies across the sector's edge */
+}
+
+/* Bytes that were on disk once have changed: what follows may have been acknowledged. */
+static void test_L4_flipped_bit_before_valid_txns_is_a_stop(void **state)
 {
     struct fake_fs *f = *state;
     fixture_write_log(f, "/d", 1, 5);
     fixture_flip(f, "/d/log.1", record_at(2) + AT_ENTRY + 50);
-    assert_cut_after(f, 2, "bad checksum at offset 212, after zxid 0x2");
+    assert_refused(f, -EBADMSG, "bad checksum at offset 212, after zxid 0x2");
 }
 
 /* The same damage, but with more behind it than one batch can hold. */
@@ -590,7 +601,8 @@ int main(void)
         T(test_L4_zero_length_with_checksum_is_cut),
         T(test_L4_garbage_behind_the_last_record_is_cut),
         T(test_L4_valid_checksum_of_too_short_an_entry_is_cut),
-        T(test_L4_valid_record_within_one_batch_of_the_damage_is_cut),
+        T(test_L4_lost_sector_of_the_last_batch_is_cut),
+        T(test_L4_flipped_bit_before_valid_txns_is_a_stop),
         T(test_L4_damage_before_synced_txns_is_a_stop),
         T(test_L4_bad_crc_in_an_earlier_file_is_a_stop),
         T(test_L4_torn_record_in_an_earlier_file_is_a_stop_if_it_is_missing),
