@@ -557,3 +557,17 @@ void fetch_everything(struct fusefs *fs)
     }
     free(plan);
 }
+
+size_t fetch_watch_bytes(void *owner)
+{
+    struct fusefs *fs = owner;
+    size_t bytes = 0;
+    fs_lock(fs);
+    list_for_each (l, &fs->cache.table.all) {
+        const struct inode *inode = list_entry(l, struct inode, all);
+        size_t watches = (size_t)inode->data_watched + inode->kids_watched;
+        bytes += watches > 0 ? watches * (strlen(inode->path) + 4) : 0;
+    }
+    fs_unlock(fs);
+    return bytes;
+}

@@ -134,7 +134,7 @@ int fusefs_new(const struct fusefs_options *options, struct fusefs **out)
         goto err_queue;
     }
     fs->helper_pid = event_helper_pid(fs->helper);
-    struct zkc_callbacks callbacks = { fetch_on_watch, on_state, fs };
+    struct zkc_callbacks callbacks = { fetch_on_watch, on_state, fetch_watch_bytes, fs };
     fs->zkc = zkc_new(&fs->options, &callbacks);
     err = notify_start(fs);
     if (err) {

@@ -55,6 +55,8 @@ struct zkc {
     bool read_only;              /* by lock */
     bool offline;                /* by lock */
     bool reopen;                 /* by lock: the session is beyond repair */
+    bool takes_over;             /* by lock: ... or only its handle is */
+    bool has_no_watches;         /* by lock: the handle has not been connected yet */
     int open_error;              /* by lock: why there is no handle, 0 or -errno; told once */
     bool stopping;               /* by lock */
     int64_t lost_ms;             /* by lock: monotonic time when the connection went away */
@@ -455,7 +457,8 @@ static void on_connected(struct zkc *z, zhandle_t *zh, bool read_only)
     list_init(&refused);
     const clientid_t *id = zoo_client_id(zh);
     pthread_mutex_lock(&z->lock);
-    bool is_new = id->client_id != z->client_id.client_id;
+    bool is_new = z->has_no_watches || id->client_id != z->client_id.client_id;
+    z->has_no_watches = false;
     z->zh = zh;
     z->client_id = *id;
     z->connected = true;
@@ -471,6 +474,22 @@ static void on_connected(struct zkc *z, zhandle_t *zh, bool read_only)
     z->callbacks.on_state(z->callbacks.owner, is_new ? ZKC_NEW_SESSION : ZKC_CONNECTED);
 }
 
+/* The handle could not send its watches again: have it replaced before it is connected. If it is connected
+ * first, closing it ends the session, and the new handle gets a new one; nothing is missed either way. */
+static void take_over_if_large(struct zkc *z)
+{
+    size_t bytes = z->callbacks.watch_bytes(z->callbacks.owner);
+    if (bytes <= (size_t)z->options->max_data / 2) {
+        return;
+    }
+    log_info("zkc", "too many watches for one packet, reading everything again bytes=%zu", bytes);
+    pthread_mutex_lock(&z->lock);
+    z->takes_over = true;
+    z->reopen = true;
+    pthread_cond_signal(&z->wake);
+    pthread_mutex_unlock(&z->lock);
+}
+
 static void on_disconnected(struct zkc *z)
 {
     pthread_mutex_lock(&z->lock);
@@ -481,6 +500,7 @@ static void on_disconnected(struct zkc *z)
     }
     pthread_mutex_unlock(&z->lock);
     if (was_connected) {
+        take_over_if_large(z);
         log_warn("zkc", "connection lost");
         z->callbacks.on_state(z->callbacks.owner, ZKC_DISCONNECTED);
     }
@@ -539,8 +559,14 @@ static int open_session(struct zkc *z)
     struct session_ref *ref = xcalloc(1, sizeof(*ref));
     ref->zkc = z;
     int flags = ZOO_NO_LOG_CLIENTENV | (o->ro_ok ? ZOO_READONLY : 0);
-    zhandle_t *zh = zookeeper_init2(o->hosts, on_session, o->session_timeout_ms, NULL, ref, flags,
-                                    on_library_log);
+    pthread_mutex_lock(&z->lock);
+    clientid_t id = z->client_id;
+    bool takes_over = z->takes_over;
+    z->takes_over = false;
+    z->has_no_watches = true;
+    pthread_mutex_unlock(&z->lock);
+    zhandle_t *zh = zookeeper_init2(o->hosts, on_session, o->session_timeout_ms,
+                                    takes_over ? &id : NULL, ref, flags, on_library_log);
     if (!zh) {
         int err = errno ? errno : EIO;
         free(ref);

@@ -20,8 +20,9 @@
  * none before the call that asked for it has returned... to the caller's lock: never call this with a
  * lock that done() takes.
  *
- * Watches are one-shot, and libzookeeper sets them again after a reconnect of the same session. A new
- * session has none: on_state(ZKC_NEW_SESSION) says that everything known has to be read again.
+ * Watches are one-shot, and libzookeeper sets them again after a reconnect of the same session, in one
+ * packet. If that would be too large for the server, which would close the connection each time, the
+ * session is taken over by a new handle without watches instead. There, as in a new session, on_state(ZKC_NEW_SESSION) says that everything known has to be read again.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,7 +34,7 @@ struct fusefs_options;
 
 enum zkc_event {
     ZKC_CONNECTED,    /* the same session as before */
-    ZKC_NEW_SESSION,  /* connected with a session that has no watches yet */
+    ZKC_NEW_SESSION,  /* connected, and there are no watches yet */
     ZKC_DISCONNECTED, /* requests are parked from now on */
     ZKC_WENT_OFFLINE, /* the session timeout has passed without a server: ZKC_OFFLINE from now on */
     ZKC_EXPIRED,      /* the session and its ephemerals are gone; a new one is being opened */
@@ -55,6 +56,7 @@ typedef void (*zkc_done_fn)(void *arg, const struct zkc_result *result);
 struct zkc_callbacks {
     void (*on_watch)(void *owner, int type, const char *path);
     void (*on_state)(void *owner, enum zkc_event event);
+    size_t (*watch_bytes)(void *owner); /* length of all watched paths, with 4 bytes for each */
     void *owner;
 };
 
