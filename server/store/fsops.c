@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -137,6 +138,21 @@ static int posix_fsync_dir(void *ctx, const char *path)
     return rc;
 }
 
+static int posix_lock_dir(void *ctx, const char *path)
+{
+    (void)ctx;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return -errno;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        int rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
+        close(fd);
+        return rc;
+    }
+    return fd;
+}
+
 const struct fsops fsops_posix = {
     .open = posix_open,
     .close = posix_close,
@@ -150,6 +166,7 @@ const struct fsops fsops_posix = {
     .mkdir = posix_mkdir,
     .list_dir = posix_list_dir,
     .fsync_dir = posix_fsync_dir,
+    .lock_dir = posix_lock_dir,
 };
 
 /* ---- built on the table ---------------------------------------------------------------------- */

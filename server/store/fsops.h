@@ -44,6 +44,9 @@ struct fsops {
     int (*mkdir)(void *ctx, const char *path);
     int (*list_dir)(void *ctx, const char *path, fs_name_fn *fn, void *arg); /* any order */
     int (*fsync_dir)(void *ctx, const char *path); /* names in it are durable */
+    /* Locks a directory against other processes, and against other users of this table, until the
+     * descriptor that is returned is closed. -EBUSY: locked already. */
+    int (*lock_dir)(void *ctx, const char *path);
 };
 
 /* The real thing; ctx is not used. */

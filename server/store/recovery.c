@@ -76,16 +76,53 @@ static int check_dir_is_free_of(struct run *r, const char *dir, enum version_kin
     return rc;
 }
 
+/* "dir/version-2" without the slashes too many that would make one directory look like two. */
+static char *version_dir_of(const char *dir)
+{
+    struct buf path = BUF_EMPTY;
+    for (const char *p = dir; *p != '\0'; p++) {
+        if (*p != '/' || (p[1] != '/' && p[1] != '\0')) {
+            buf_append(&path, p, 1);
+        }
+    }
+    buf_append_str(&path, "/version-2");
+    return buf_take_str(&path);
+}
+
+/*
+ * A second server by mistake would take the first one's unfinished writes for torn ones and cut
+ * them off. Held until recovery_fini().
+ */
+static int lock_dir(struct run *r, const char *dir)
+{
+    int fd = r->fs->lock_dir(r->fs->ctx, dir);
+    if (fd == -EBUSY) {
+        return refuse(r, fd, "%s is in use by another server", dir);
+    }
+    if (fd < 0) {
+        return refuse_io(r, "lock", dir, fd);
+    }
+    r->out->locks[r->out->lock_count++] = fd;
+    return 0;
+}
+
 static int prepare_dirs(struct run *r)
 {
     struct recovery *out = r->out;
-    out->snapshot_dir = fs_join(r->opts->data_dir, "version-2");
-    out->log_dir = fs_join(r->opts->log_dir, "version-2");
+    out->snapshot_dir = version_dir_of(r->opts->data_dir);
+    out->log_dir = version_dir_of(r->opts->log_dir);
+    bool is_one = strcmp(out->snapshot_dir, out->log_dir) == 0;
     int rc = prepare_dir(r, out->snapshot_dir);
-    if (rc == 0) {
+    if (rc == 0 && !is_one) {
         rc = prepare_dir(r, out->log_dir);
     }
-    if (rc == 0 && strcmp(out->snapshot_dir, out->log_dir) != 0) {
+    if (rc == 0) {
+        rc = lock_dir(r, out->snapshot_dir);
+    }
+    if (rc == 0 && !is_one) {
+        rc = lock_dir(r, out->log_dir);
+    }
+    if (rc == 0 && !is_one) {
         rc = check_dir_is_free_of(r, out->snapshot_dir, VERSION_LOG, "transaction log");
         if (rc == 0) {
             rc = check_dir_is_free_of(r, out->log_dir, VERSION_SNAPSHOT, "snapshot");
@@ -324,7 +361,7 @@ static int run(struct run *r)
 
 int recovery_run(const struct fsops *fs, const struct recovery_options *opts, struct recovery *out)
 {
-    *out = (struct recovery){ 0 };
+    *out = (struct recovery){ .fs = fs };
     struct run r = { .fs = fs, .opts = opts, .out = out };
     session_map_init(&r.sessions);
     int rc = run(&r);
@@ -342,6 +379,9 @@ int recovery_run(const struct fsops *fs, const struct recovery_options *opts, st
 
 void recovery_fini(struct recovery *out)
 {
+    for (int i = 0; i < out->lock_count; i++) {
+        out->fs->close(out->fs->ctx, out->locks[i]);
+    }
     data_tree_free(out->tree);
     free(out->sessions);
     free(out->snapshot_dir);

@@ -32,25 +32,27 @@ struct recovery {
     struct data_tree *tree;         /* owned by the caller after success */
     struct saved_session *sessions; /* owned by the caller after success; ascending by id */
     size_t session_count;
-    int64_t last_zxid;     /* of the log, or of the snapshot if the log has nothing newer */
-    int64_t snapshot_zxid; /* that was loaded; 0 if fresh */
-    int64_t txn_count;     /* replayed */
-    int64_t
-        digest_mismatches; /* txns after which tree and logged digest differ: logged, not refused */
-    bool is_fresh;         /* the directories were empty: snapshot.0 was written */
-    char *snapshot_dir;    /* data_dir/version-2; owned by the caller after success */
-    char *log_dir;         /* log_dir/version-2; likewise */
-    char *error;           /* owned by the caller after failure: one line for the operator */
+    int64_t last_zxid;         /* of the log, or of the snapshot if the log has nothing newer */
+    int64_t snapshot_zxid;     /* that was loaded; 0 if fresh */
+    int64_t txn_count;         /* replayed */
+    int64_t digest_mismatches; /* txns whose logged digest is not the tree's: told, not refused */
+    bool is_fresh;             /* the directories were empty: snapshot.0 was written */
+    char *snapshot_dir;        /* data_dir/version-2; owned by the caller after success */
+    char *log_dir;             /* log_dir/version-2; likewise */
+    char *error;               /* owned by the caller after failure: one line for the operator */
+    const struct fsops *fs;    /* that the locks are from */
+    int locks[2];              /* descriptors that keep other servers out of the directories */
+    int lock_count;
 };
 
 /*
- * 0 or -errno. -EBADMSG: damaged files; -ENODATA: txns are missing; -ENOTSUP: directories mixed up.
- * On success a torn tail has been cut, so the log may be appended to from last_zxid on. Ephemerals
+ * 0 or -errno. -EBADMSG: damaged files; -ENODATA: txns are missing; -ENOTSUP: directories mixed up;
+ * -EBUSY: another server runs on them, which is kept out from here to recovery_fini(). On success a torn tail has been cut, so the log may be appended to from last_zxid on. Ephemerals
  * of sessions that are not in the table are left: deleting them is for the leader and a standalone
  * server (data_tree_kill_orphans).
  */
 int recovery_run(const struct fsops *fs, const struct recovery_options *opts, struct recovery *out);
-/* Frees what *out owns. */
+/* Frees what *out owns and lets other servers into the directories. */
 void recovery_fini(struct recovery *out);
 
 #endif

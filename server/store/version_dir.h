@@ -32,7 +32,7 @@ struct version_list {
 bool version_name_parse(const char *name, enum version_kind kind, struct version_file *file);
 /* "log.1f"; the caller frees it. */
 char *version_name_make(enum version_kind kind, int64_t zxid);
-/* Lists the files of one kind. 0 or -errno; on success *list is to be freed by version_list_fini. */
+/* Lists the files of one kind. 0 or -errno; on success free *list with version_list_fini. */
 int version_list_read(const struct fsops *fs, const char *dir, enum version_kind kind,
                       struct version_list *list);
 void version_list_fini(struct version_list *list);

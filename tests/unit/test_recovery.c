@@ -269,14 +269,43 @@ static void test_fresh_directories_are_made_with_their_parents(void **state)
     struct fake_fs *f = *state;
     struct recovery_options opts = default_options;
     opts.data_dir = "/d/var/lib/zk";
-    opts.log_dir = "/d/log//zk";
+    opts.log_dir = "/d/log//zk/";
     struct recovery out;
     assert_int_equal(recovery_run(fake_fs_ops(f), &opts, &out), 0);
     assert_string_equal(out.snapshot_dir, "/d/var/lib/zk/version-2");
-    assert_string_equal(out.log_dir, "/d/log//zk/version-2");
+    assert_string_equal(out.log_dir, "/d/log/zk/version-2");
     recovery_fini(&out);
     fake_fs_crash(f, 0);
     assert_true(fake_fs_has(f, "/d/var/lib/zk/version-2/snapshot.0"));
+}
+
+static void test_one_directory_spelt_in_two_ways_is_one(void **state)
+{
+    struct fake_fs *f = *state;
+    struct recovery_options opts = default_options;
+    opts.log_dir = "//d/";
+    import_standalone(f);
+    char *golden = read_golden();
+    char *text = recover_text(f, &opts);
+    assert_string_equal(text, golden);
+    free(text);
+    free(golden);
+}
+
+static void test_second_server_on_a_directory_is_refused(void **state)
+{
+    struct fake_fs *f = *state;
+    struct recovery out;
+    import_standalone(f);
+    assert_int_equal(recovery_run(fake_fs_ops(f), &default_options, &out), 0);
+    fake_fs_put(f, "/d/version-2/log.4e", "", 0); /* the first server's, just made */
+    assert_refused(f, -EBUSY, "/d/version-2 is in use by another server");
+    assert_true(fake_fs_has(f, "/d/version-2/log.4e"));
+    struct recovery_options opts = default_options;
+    opts.data_dir = "/d/other";
+    assert_refused_with(f, &opts, -EBUSY, "/d/version-2 is in use by another server");
+    recovery_fini(&out);
+    assert_is_golden(f);
 }
 
 static void test_mixed_up_directories_are_refused(void **state)
@@ -592,6 +621,8 @@ int main(void)
         T(test_own_snapshot_of_an_apache_tree_gives_the_same_tree),
         T(test_fresh_directory_gets_a_first_snapshot),
         T(test_fresh_directories_are_made_with_their_parents),
+        T(test_one_directory_spelt_in_two_ways_is_one),
+        T(test_second_server_on_a_directory_is_refused),
         T(test_mixed_up_directories_are_refused),
         T(test_separate_directories),
         T(test_L3_header_torn_last_log_is_removed),
