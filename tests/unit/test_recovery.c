@@ -415,6 +415,38 @@ static void test_L10_zxid_is_that_of_the_state(void **state)
     free(whole);
 }
 
+/*
+ * A fuzzy snapshot, at its worst: named after zxid n, but with the effects of all 0x4d txns in it. The
+ * replay of those after n must lead to the same tree.
+ */
+static void test_L6_replay_over_a_fuzzy_snapshot_converges(void **state)
+{
+    struct fake_fs *f = *state;
+    import_standalone(f);
+    struct recovery out;
+    assert_int_equal(recovery_run(fake_fs_ops(f), &default_options, &out), 0);
+    assert_int_equal(snapshot_write_tree(fake_fs_ops(f), "/d/version-2", out.tree, out.sessions,
+                                         out.session_count),
+                     0);
+    recovery_fini(&out);
+    size_t len;
+    const uint8_t *file = fake_fs_get(f, "/d/version-2/snapshot.4d", &len);
+    uint8_t *copy = xmemdup(file, len);
+    fake_fs_remove(f, "/d/version-2/snapshot.4d");
+    fake_fs_remove(f, "/d/version-2/snapshot.36");
+    fake_fs_remove(f, "/d/version-2/snapshot.0");
+    for (int64_t zxid = 0; zxid <= 0x4d; zxid++) {
+        char *name = version_name_make(VERSION_SNAPSHOT, zxid);
+        char *path = fs_join("/d/version-2", name);
+        fake_fs_put(f, path, copy, len);
+        assert_is_golden(f);
+        fake_fs_remove(f, path);
+        free(path);
+        free(name);
+    }
+    free(copy);
+}
+
 static void test_L9_log_without_a_snapshot_is_refused(void **state)
 {
     struct fake_fs *f = *state;
@@ -629,6 +661,7 @@ int main(void)
         T(test_L4_torn_tail_is_cut_and_the_log_goes_on),
         T(test_L5_unfinished_snapshot_is_removed),
         T(test_L10_zxid_is_that_of_the_state),
+        T(test_L6_replay_over_a_fuzzy_snapshot_converges),
         T(test_L9_log_without_a_snapshot_is_refused),
         T(test_L9_no_valid_snapshot_is_refused),
         T(test_L9_missing_log_after_the_snapshot_is_refused),
