@@ -37,7 +37,7 @@ void fetch_pump(struct fusefs *fs);
 /* zkc's watch callback. */
 void fetch_on_watch(void *owner, int type, const char *path);
 /* zkc's watch_bytes callback. */
-size_t fetch_watch_bytes(void *fs);
+size_t fetch_watch_bytes(void *owner);
 /* A session without watches: everything needed is read again, and differences are raised. */
 void fetch_everything(struct fusefs *fs);
 

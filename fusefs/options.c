@@ -193,8 +193,8 @@ static int host_append(struct buf *out, const char *host, size_t len, char **err
         return -EINVAL;
     }
     /* The library takes what follows the last colon as the port, and knows no brackets. */
-    bool has_brackets = *host == '[';
-    buf_append(out, host + has_brackets, (size_t)(name_end - host) - 2 * has_brackets);
+    size_t bracket = *host == '[' ? 1 : 0;
+    buf_append(out, host + bracket, (size_t)(name_end - host) - 2 * bracket);
     if (name_end < end) {
         buf_append(out, name_end, (size_t)(end - name_end));
     } else {
