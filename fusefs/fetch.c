@@ -36,6 +36,7 @@ struct read {
     bool decides;        /* its rc is the batch's */
     bool arms;           /* the children are read too */
     bool is_alone;       /* nothing else is to be read because of the answer */
+    bool is_unreadable;  /* the data was refused: the stat is all there is */
 };
 
 struct fetch_waiter {
@@ -202,6 +203,7 @@ static void send_follow_up(struct follow_up next)
 static void on_value(void *arg, const struct zkc_result *result)
 {
     struct read *r = arg;
+    struct read *stat = NULL;
     struct follow_up next = { NULL, NULL };
     fs_lock(r->fs);
     struct inode *inode = note_rc(r, result->rc);
@@ -211,8 +213,15 @@ static void on_value(void *arg, const struct zkc_result *result)
                                   clock_now_ms());
         inode->data_watched = true;
         next = plan_follow_up(r, inode);
+    } else if (result->rc == ZNOAUTH && !r->inode->stat_known && !r->inode->dead) {
+        stat = read_new(r->fs, r->inode, r->batch);
+        stat->is_alone = true;
+        stat->is_unreadable = true;
     }
     fs_unlock(r->fs);
+    if (stat) {
+        send_stat(stat);
+    }
     send_follow_up(next);
     fetch_pump(r->fs);
     read_end(r);
@@ -226,6 +235,9 @@ static void on_stat(void *arg, const struct zkc_result *result)
     struct inode *inode = note_rc(r, result->rc);
     if (inode) {
         inode = cache_learn_stat(&r->fs->cache, inode, result->stat, clock_now_ms());
+        if (r->is_unreadable) {
+            inode = cache_learn_unreadable(&r->fs->cache, inode);
+        }
         inode->data_watched = true;
         next = plan_follow_up(r, inode);
     }

@@ -99,6 +99,7 @@ struct lookup {
     bool was_read;
     bool was_armed;
     bool had_perms_read;
+    bool was_refused; /* it exists, and that is all that we may know */
 };
 
 enum lookup_step {
@@ -133,7 +134,8 @@ static enum lookup_step look(struct lookup *l, struct fuse_entry_param *e)
     bool is_unknown = !child || child->kind == INODE_UNKNOWN;
     if (is_unknown && (l->was_read || (!is_connected && !is_listed))) {
         /* The directory's watch tells when the name appears. */
-        e->entry_timeout = !is_listed && dir->kids_watched ? FOREVER : 0;
+        bool is_told = !is_listed && dir->kids_watched && !l->was_refused;
+        e->entry_timeout = is_told ? FOREVER : 0;
         return LOOKUP_ABSENT;
     }
     if (!child) {
@@ -170,7 +172,7 @@ static void lookup_end(struct lookup *l, int err, const struct fuse_entry_param 
     if (is_ours && !err && (e->ino || e->entry_timeout > 0)) {
         ops_reply_entry(fs, l->r.req, e);
     } else if (is_ours) {
-        fuse_reply_err(l->r.req, err ? err : ENOENT);
+        fuse_reply_err(l->r.req, err ? err : l->was_refused ? EACCES : ENOENT);
     } else if (!err && e->ino) {
         ops_give_back(fs, e->ino, 1);
     }
@@ -190,6 +192,7 @@ static void on_lookup_fetched(void *arg, int rc)
     if (rc != ZOK && rc != ZNONODE && rc != ZNOAUTH) {
         lookup_end(l, errno_from_zk(rc), NULL);
     } else {
+        l->was_refused = l->was_refused || rc == ZNOAUTH;
         lookup_go_on(l);
     }
 }
