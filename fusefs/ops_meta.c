@@ -253,8 +253,8 @@ static void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
         notify_helper_lookup(fs, req, parent, name);
         return;
     }
-    int err = ops_gate(fs);
-    struct inode *dir = err ? NULL : ops_get_inode(fs, parent, &err);
+    int err = 0;
+    struct inode *dir = ops_get_inode(fs, parent, &err);
     if (!dir) {
         fuse_reply_err(req, err);
         return;
@@ -263,7 +263,8 @@ static void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
         ops_put_inode(fs, dir);
         return;
     }
-    err = name_check(name);
+    err = ops_gate(fs);
+    err = err ? err : name_check(name);
     if (err) {
         fuse_reply_err(req, err);
         ops_put_inode(fs, dir);
@@ -391,6 +392,12 @@ static struct inode *get_for_attr(struct fusefs *fs, fuse_ino_t ino, bool *is_cu
     return inode;
 }
 
+/* What can be looked at even if nothing else can: the way to .zk/session, and that. */
+static bool is_open_offline(const struct inode *inode)
+{
+    return inode_is_control(inode) || !inode->parent;
+}
+
 static void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct fusefs *fs = ops_begin(req, STATS_GETATTR);
@@ -399,10 +406,13 @@ static void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
         return;
     }
     bool is_current = false;
-    int err = ops_gate(fs);
-    struct inode *inode = err ? NULL : get_for_attr(fs, ino, &is_current);
-    if (!inode) {
+    struct inode *inode = get_for_attr(fs, ino, &is_current);
+    int err = inode && !is_open_offline(inode) ? ops_gate(fs) : 0;
+    if (!inode || err) {
         fuse_reply_err(req, err ? err : ESTALE);
+        if (inode) {
+            ops_put_inode(fs, inode);
+        }
         return;
     }
     struct handle *h = fi && !inode_is_dir(inode) ? handle_from_fh(fi->fh) : NULL;
