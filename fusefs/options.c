@@ -81,8 +81,6 @@ static const struct option_row rows[] = {
          "cannot be stored"),
     FLAG("allow_other", allow_other, "let other users enter the mount"),
     FLAG("default_permissions", default_permissions, "let the kernel check the mode bits"),
-    FLAG("auto_unmount", auto_unmount, "unmount when the daemon is killed (on)"),
-    UNFLAG("no_auto_unmount", auto_unmount, NULL),
     FLAG("debug", debug, "log each request; stay in the foreground"),
 
     /* Flags of the mount itself, which libfuse passes on. */
@@ -107,7 +105,6 @@ void fusefs_options_init(struct fusefs_options *o)
 {
     *o = (struct fusefs_options){
         .session_timeout_ms = 10000,
-        .auto_unmount = true,
         .uid = -1,
         .gid = -1,
         .umask = 022,
@@ -413,9 +410,6 @@ static void mount_options_start(struct fusefs_options *o)
     }
     if (o->default_permissions) {
         mount_option_add(o, "default_permissions");
-    }
-    if (o->auto_unmount) {
-        mount_option_add(o, "auto_unmount");
     }
 }
 

@@ -152,7 +152,7 @@ def test_fake_mount(bench, point):
 def test_read_only_mount_is_shown_so_and_still_hears_events(server, zk, new_mount):
     zk.create("/f", b"1")
     mount = new_mount(options=["ro"])
-    assert mounted_types(mount.path)[0][1].split(",")[0] == "ro"
+    wait_for("it is shown", lambda: mounted_types(mount.path)[0][1].split(",")[0] == "ro")
     for attempt in (lambda: mount.write("f", b"x"), lambda: (mount / "d").mkdir()):
         with pytest.raises(OSError) as refused:
             attempt()
