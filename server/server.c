@@ -357,6 +357,7 @@ static int start_store(struct server *s)
         .log = {
             .prealloc_bytes = (int64_t)cfg->prealloc_kb * 1024,
             .file_bytes_max = cfg->txnlog_size_limit_kb > 0 ? cfg->txnlog_size_limit_kb * 1024 : 0,
+            .entry_bytes_max = 2 * (size_t)cfg->jute_maxbuffer,
             .force_sync = cfg->force_sync,
         },
         .last_zxid = s->recovered.last_zxid,

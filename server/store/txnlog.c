@@ -86,6 +86,9 @@ int txnlog_append(struct txnlog *log, int64_t zxid, const void *entry, size_t le
     if (zxid <= log->last_zxid) {
         return -EINVAL;
     }
+    if (log->opts.entry_bytes_max > 0 && len > log->opts.entry_bytes_max) {
+        return -EMSGSIZE;
+    }
     if (buf_readable(&log->batch) == 0) {
         log->first_zxid = zxid;
         if (log->fd < 0) {

@@ -40,6 +40,7 @@ enum {
 struct txnlog_options {
     int64_t prealloc_bytes; /* step by which a file grows ahead of its content; 0: off */
     int64_t file_bytes_max; /* roll when a file has grown past this; 0: never */
+    size_t entry_bytes_max; /* what recovery would read back (rule L11); 0: no limit */
     bool force_sync; /* false (forceSync=no): commits are not durable. The operator's choice */
 };
 
@@ -53,7 +54,8 @@ void txnlog_free(struct txnlog *log);
 
 /*
  * Adds one txn to the batch. entry: TxnHeader, record and perhaps digest, as encoded by jute; it is
- * copied. -EINVAL: zxid is not greater than every earlier one (the batch is unchanged).
+ * copied. The batch is unchanged after -EINVAL: zxid is not greater than every earlier one; and
+ * after -EMSGSIZE: the entry is longer than entry_bytes_max.
  */
 int txnlog_append(struct txnlog *log, int64_t zxid, const void *entry, size_t len);
 /* True once the batch should be committed before more is added. */
