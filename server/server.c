@@ -374,7 +374,6 @@ static int start_store(struct server *s)
         .snapshot_dir = s->recovered.snapshot_dir,
         .log_dir = s->recovered.log_dir,
         .retain_count = cfg->purge_interval_ms > 0 ? (size_t)cfg->purge_retain_count : 0,
-        .field_bytes_max = 2 * (size_t)cfg->jute_maxbuffer,
         .events = &s->store_events,
     };
     err = snap_thread_start(&snap_config, &s->snap);

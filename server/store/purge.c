@@ -9,14 +9,13 @@
 /* Finds the oldest snapshot to keep. 1 found, 0 there are too few, -errno; *zxid is the result for
  * 1 only. */
 static int find_oldest_kept(const struct fsops *fs, const char *dir,
-                            const struct version_list *list, size_t retain_count,
-                            size_t field_bytes_max, int64_t *zxid)
+                            const struct version_list *list, size_t retain_count, int64_t *zxid)
 {
     size_t valid_count = 0;
     for (size_t i = list->count; i > 0; i--) {
         const struct version_file *file = &list->files[i - 1];
         struct snapshot_info info;
-        int rc = snapshot_read(fs, dir, file, field_bytes_max, &snapshot_sink_none, &info);
+        int rc = snapshot_read(fs, dir, file, &snapshot_sink_none, &info);
         if (rc != 0 && rc != -EBADMSG) {
             return rc;
         }
@@ -72,7 +71,7 @@ static int remove_logs(const struct fsops *fs, const char *dir, int64_t oldest_k
 }
 
 int purge_run(const struct fsops *fs, const char *snapshot_dir, const char *log_dir,
-              size_t retain_count, size_t field_bytes_max, struct purge_result *result)
+              size_t retain_count, struct purge_result *result)
 {
     *result = (struct purge_result){ 0, 0 };
     size_t retain = retain_count < PURGE_RETAIN_MIN ? PURGE_RETAIN_MIN : retain_count;
@@ -82,7 +81,7 @@ int purge_run(const struct fsops *fs, const char *snapshot_dir, const char *log_
         return rc;
     }
     int64_t oldest_kept = 0;
-    rc = find_oldest_kept(fs, snapshot_dir, &snapshots, retain, field_bytes_max, &oldest_kept);
+    rc = find_oldest_kept(fs, snapshot_dir, &snapshots, retain, &oldest_kept);
     if (rc == 1) {
         /* Snapshots first: one without its logs would be a trap, logs without a snapshot are not.
          */

@@ -29,6 +29,6 @@ struct purge_result {
  * time.
  */
 int purge_run(const struct fsops *fs, const char *snapshot_dir, const char *log_dir,
-              size_t retain_count, size_t field_bytes_max, struct purge_result *result);
+              size_t retain_count, struct purge_result *result);
 
 #endif

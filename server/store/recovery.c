@@ -41,13 +41,6 @@ static int refuse_io(struct run *r, const char *what, const char *path, int rc)
     return refuse(r, rc, "cannot %s %s: %s", what, path, strerror(-rc));
 }
 
-/* A txn is a request with what the leader added to it, and the limit may have been lowered since it
- * was logged: like Apache, twice the frame limit is let pass. */
-static size_t field_bytes_max(const struct run *r)
-{
-    return 2 * r->opts->frame_bytes_max;
-}
-
 /* ---- directories ----------------------------------------------------------------------------- */
 
 static int prepare_dir(struct run *r, const char *dir)
@@ -139,8 +132,8 @@ static int load_snapshot(struct run *r)
     struct recovery *out = r->out;
     for (size_t i = r->snapshots.count; i > 0; i--) {
         const struct version_file *file = &r->snapshots.files[i - 1];
-        int rc = snapshot_load_tree(r->fs, out->snapshot_dir, file, field_bytes_max(r), out->tree,
-                                    &r->sessions, &r->info);
+        int rc =
+            snapshot_load_tree(r->fs, out->snapshot_dir, file, out->tree, &r->sessions, &r->info);
         if (rc == 0) {
             r->valid_index = i - 1;
             out->snapshot_zxid = file->zxid;
@@ -258,7 +251,9 @@ static int repair_tail(struct run *r)
 
 static int open_reader(struct run *r, int64_t after_zxid)
 {
-    int rc = txnlog_reader_open(r->fs, r->out->log_dir, after_zxid, field_bytes_max(r), &r->reader);
+    /* A txn is a request with what the leader added to it; no server logs more than twice the limit. */
+    int rc = txnlog_reader_open(r->fs, r->out->log_dir, after_zxid, 2 * r->opts->frame_bytes_max,
+                                &r->reader);
     return rc != 0 ? refuse_io(r, "list", r->out->log_dir, rc) : 0;
 }
 

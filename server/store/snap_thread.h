@@ -24,7 +24,6 @@ struct snap_thread_config {
     const char *snapshot_dir;    /* an existing version-2; copied */
     const char *log_dir;         /* copied */
     size_t retain_count;         /* snapshots that a purge keeps; 0: never purge after a snapshot */
-    size_t field_bytes_max;      /* see snapshot_reader.h */
     struct thread_queue *events; /* struct store_event; must outlive the thread */
 };
 

@@ -38,12 +38,10 @@ struct snapshot_info {
 };
 
 /*
- * Reads file (of directory dir). field_bytes_max: a path or data above this is taken for damage,
- * before memory is. 0: all checksums are right. -EBADMSG: not a whole snapshot, info->reason says
- * why. Other -errno: the file could not be read.
+ * Reads file (of directory dir). 0: all checksums are right. -EBADMSG: not a whole snapshot,
+ * info->reason says why. Other -errno: the file could not be read.
  */
 int snapshot_read(const struct fsops *fs, const char *dir, const struct version_file *file,
-                  size_t field_bytes_max, const struct snapshot_sink *sink,
-                  struct snapshot_info *info);
+                  const struct snapshot_sink *sink, struct snapshot_info *info);
 
 #endif

@@ -34,13 +34,13 @@ static bool load_node(void *arg, struct slice path, struct slice data, int64_t a
 }
 
 int snapshot_load_tree(const struct fsops *fs, const char *dir, const struct version_file *file,
-                       size_t field_bytes_max, struct data_tree *tree, struct session_map *sessions,
+                       struct data_tree *tree, struct session_map *sessions,
                        struct snapshot_info *info)
 {
     struct load load = { tree, sessions };
     struct snapshot_sink sink = { &load, load_session, load_acl, load_node };
     data_tree_clear(tree);
-    int rc = snapshot_read(fs, dir, file, field_bytes_max, &sink, info);
+    int rc = snapshot_read(fs, dir, file, &sink, info);
     if (rc == 0 && !data_tree_load_done(tree, file->zxid)) {
         info->reason = "no root node";
         rc = -EBADMSG;

@@ -16,7 +16,7 @@
  * session_map_fini/init.
  */
 int snapshot_load_tree(const struct fsops *fs, const char *dir, const struct version_file *file,
-                       size_t field_bytes_max, struct data_tree *tree, struct session_map *sessions,
+                       struct data_tree *tree, struct session_map *sessions,
                        struct snapshot_info *info);
 
 /* Writes snapshot.<tree->last_zxid> durably. The tree must not have an image in progress. */

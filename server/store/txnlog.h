@@ -40,7 +40,7 @@ enum {
 struct txnlog_options {
     int64_t prealloc_bytes; /* step by which a file grows ahead of its content; 0: off */
     int64_t file_bytes_max; /* roll when a file has grown past this; 0: never */
-    size_t entry_bytes_max; /* what recovery would read back (rule L11); 0: no limit */
+    size_t entry_bytes_max; /* what every peer can read (rule L11); 0: no limit */
     bool force_sync; /* false (forceSync=no): commits are not durable. The operator's choice */
 };
 

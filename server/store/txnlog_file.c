@@ -150,7 +150,7 @@ int txnlog_file_record(struct txnlog_file *f, int64_t offset, struct txnlog_reco
         record->state = RECORD_END;
         return checksum == 0 ? 0 : torn(record, "empty record");
     }
-    if (len < 0 || (size_t)len > f->entry_bytes_max) {
+    if (len < 0) {
         return bad(record, "impossible length");
     }
     record->end = offset + TXNLOG_RECORD_EXTRA_BYTES + len;
@@ -170,10 +170,13 @@ int txnlog_file_record(struct txnlog_file *f, int64_t offset, struct txnlog_reco
 /* What a disk writes whole or not at all; larger ones are multiples of it. */
 enum { SECTOR_BYTES = 512 };
 
-/* A record begins with 0 0 0 0 and a checksum, which is not 0. */
-static bool looks_like_record(const uint8_t *p)
+/* A record begins with 0 0 0 0, a checksum, which is not 0, and a length that a server would log. */
+static bool looks_like_record(const struct txnlog_file *f, const uint8_t *p)
 {
-    return is_zero(p, 4) && !is_zero(p + 4, 4);
+    struct wire w;
+    wire_init(&w, p + 8, 4);
+    int32_t len = wire_int(&w);
+    return is_zero(p, 4) && !is_zero(p + 4, 4) && len > 0 && (size_t)len <= f->entry_bytes_max;
 }
 
 int txnlog_file_find_record(struct txnlog_file *f, int64_t start, int64_t zxid, int64_t *offset)
@@ -189,7 +192,7 @@ int txnlog_file_find_record(struct txnlog_file *f, int64_t start, int64_t zxid, 
             at += ZERO_BLOCK_BYTES - 7; /* a head may begin in it with up to seven zeros */
             continue;
         }
-        if (looks_like_record(p)) {
+        if (looks_like_record(f, p)) {
             struct txnlog_record record;
             int rc = txnlog_file_record(f, at, &record);
             if (rc != 0) {

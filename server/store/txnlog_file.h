@@ -49,7 +49,9 @@ struct txnlog_record {
     int64_t end; /* offset of the next record */
 };
 
-/* entry_bytes_max: a length above this is taken for garbage, before memory is. */
+/* entry_bytes_max: the longest entry that a server logs by its present configuration. A longer one
+ * was logged when the limit was higher, and is read as well: memory is taken only for a record that
+ * fits into the file. */
 int txnlog_file_open(const struct fsops *fs, const char *path, size_t entry_bytes_max,
                      struct txnlog_file *f);
 void txnlog_file_close(struct txnlog_file *f);

@@ -14,8 +14,8 @@
  *
  * "Last" is the last file that ever held a txn: empty files and files without a header behind it
  * are remains of a start that did not get far, and are removed (rule L3). Damage in the last file
- * is a torn tail only if no valid record stands further behind than one batch reaches: otherwise
- * synced txns come after it, and cutting would lose them (rule L4). A hole in the row of zxids is
+ * is a torn tail only if no valid record stands behind it that was not part of the same unsynced
+ * batch: otherwise cutting would lose acknowledged txns (rule L4). A hole in the row of zxids is
  * refused (rule L9).
  *
  * Reading changes nothing on disk; txnlog_truncate.h does, given the tail found here. One thread.
@@ -47,8 +47,8 @@ struct txnlog_tail {
 struct txnlog_reader;
 
 /*
- * Opens dir for reading all txns with a zxid greater than after_zxid. entry_bytes_max: see
- * txnlog_file.h; Apache uses twice jute.maxbuffer. 0 or -errno; on success *reader must be closed.
+ * Opens dir for reading all txns with a zxid greater than after_zxid. entry_bytes_max: twice
+ * jute.maxbuffer, see txnlog_file.h. 0 or -errno; on success *reader must be closed.
  */
 int txnlog_reader_open(const struct fsops *fs, const char *dir, int64_t after_zxid,
                        size_t entry_bytes_max, struct txnlog_reader **reader);

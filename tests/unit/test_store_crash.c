@@ -115,7 +115,6 @@ static void start(struct life *l)
         .snapshot_dir = l->state.snapshot_dir,
         .log_dir = l->state.log_dir,
         .retain_count = 3,
-        .field_bytes_max = 1 << 21,
         .events = &l->events,
     };
     assert_int_equal(snap_thread_start(&snap_config, &l->snap), 0);

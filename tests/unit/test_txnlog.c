@@ -111,7 +111,7 @@ static void test_L2_zxid_must_ascend(void **state)
     assert_int_equal(fixture_read_log(f, "/d", 7).count, 2);
 }
 
-/* L11: what could not be read back is not written. */
+/* L11: what a peer would refuse to read is not written. */
 static void test_L11_too_long_an_entry_is_refused(void **state)
 {
     struct fake_fs *f = *state;

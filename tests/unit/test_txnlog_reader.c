@@ -270,7 +270,7 @@ static void test_L4_missing_end_mark_is_cut(void **state)
 static void test_L4_impossible_length_is_cut(void **state)
 {
     struct fake_fs *f = *state;
-    const uint8_t first_byte[] = { 0xff, 0x80, 0x7f, 0x01 };
+    const uint8_t first_byte[] = { 0xff, 0x80 };
     for (size_t i = 0; i < sizeof(first_byte); i++) {
         fixture_write_log(f, "/d", 1, 5);
         fixture_poke(f, "/d/log.1", record_at(4) + AT_LENGTH, first_byte[i]);
@@ -309,6 +309,25 @@ static void test_L4_valid_checksum_of_too_short_an_entry_is_cut(void **state)
     fixture_write_log(f, "/d", 1, 5);
     extend(f, "/d/log.1", "\0\0\0\0\x00\x62\x00\x62\0\0\0\1aB", 14); /* adler32("a") */
     assert_cut_after(f, 5, "entry shorter than its header");
+}
+
+/* jute.maxbuffer was lowered: what was logged under the old limit is no damage. */
+static void test_L4_entry_over_the_present_limit_is_read(void **state)
+{
+    struct fake_fs *f = *state;
+    struct txnlog *log = txnlog_new(fake_fs_ops(f), "/d", &fixture_log_options, 0);
+    for (int64_t zxid = 1; zxid <= 3; zxid++) {
+        struct buf entry = BUF_EMPTY;
+        fixture_entry(&entry, zxid, 2 * FIXTURE_ENTRY_MAX);
+        assert_int_equal(txnlog_append(log, zxid, buf_head(&entry), buf_readable(&entry)), 0);
+        buf_fini(&entry);
+    }
+    assert_int_equal(txnlog_roll(log), 0);
+    txnlog_free(log);
+    struct fixture_read got = fixture_recover_log(f, "/d", 0);
+    assert_int_equal(got.rc, 0);
+    assert_int_equal(got.count, 3);
+    assert_false(got.needs_repair);
 }
 
 /* A batch of which one sector did not arrive: nothing of it was acknowledged. */
@@ -601,6 +620,7 @@ int main(void)
         T(test_L4_zero_length_with_checksum_is_cut),
         T(test_L4_garbage_behind_the_last_record_is_cut),
         T(test_L4_valid_checksum_of_too_short_an_entry_is_cut),
+        T(test_L4_entry_over_the_present_limit_is_read),
         T(test_L4_lost_sector_of_the_last_batch_is_cut),
         T(test_L4_flipped_bit_before_valid_txns_is_a_stop),
         T(test_L4_damage_before_synced_txns_is_a_stop),
