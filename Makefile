@@ -11,6 +11,9 @@ Q := @
 say = @echo '  $(1)  $@'
 endif
 
+# All cores, unless the caller says otherwise.
+MAKEFLAGS += --jobs=$(shell nproc) --output-sync=line
+
 VARIANT ?= rel
 B       := build/$(VARIANT)
 PREFIX  ?= /usr/local

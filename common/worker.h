@@ -3,8 +3,8 @@
 #define COMMON_WORKER_H
 
 /*
- * A thread that works off a queue: what the log thread and the snapshot thread have in common. Items
- * that were pushed before worker_stop() are still handled.
+ * A thread that works off a queue: what the log thread and the snapshot thread have in common.
+ * Items that were pushed before worker_stop() are still handled.
  */
 #include <pthread.h>
 
@@ -17,7 +17,8 @@ struct worker {
     void *arg;
 };
 
-/* name: at most 15 characters, shown by ps and top. 0 or -errno. Signals stay with the other threads. */
+/* name: at most 15 characters, shown by ps and top. 0 or -errno. Signals stay with the other
+ * threads. */
 int worker_start(struct worker *w, const char *name,
                  void (*handle)(void *arg, struct queue_item *chain), void *arg);
 void worker_push(struct worker *w, struct queue_item *item);

@@ -7,6 +7,7 @@
 
 #include "fusefs/fs.h"
 #include "fusefs/handle.h"
+#include "fusefs/perms.h"
 
 /* Seconds; the kernel's way to say "until told otherwise". */
 #define FOREVER 1e9
@@ -57,17 +58,27 @@ static void fill_control(const struct fusefs *fs, const struct inode *inode, str
     out->st_ctim = out->st_mtim;
 }
 
+/* vim creates "4913" to see whether a new file gets the mode of the one that is edited. It must not: vim would
+ * rename the original away and write a new znode, which has lost its ACL, version and watchers; as it is,
+ * vim writes in place. */
+static bool is_probe(const struct inode *inode)
+{
+    return strcmp(inode_name(inode), "4913") == 0;
+}
+
 static void fill_znode(const struct fusefs *fs, const struct inode *inode, struct stat *out)
 {
     mode_t umask_bits = (mode_t)fs->options.umask;
+    unsigned perms = inode->perms_known ? inode->perms : PERMS_ALL;
     out->st_mtim = from_ms(inode->stat.mtime);
     out->st_ctim = from_ms(inode->stat.ctime);
     if (inode->kind == INODE_DIR) {
-        out->st_mode = S_IFDIR | (0777 & ~umask_bits);
+        out->st_mode = perms_mask_mode(S_IFDIR | (0777 & ~umask_bits), perms);
         out->st_nlink = dir_links(inode);
         return;
     }
     out->st_mode = S_IFREG | (0666 & ~umask_bits);
+    out->st_mode = is_probe(inode) ? S_IFREG | 0400 : perms_mask_mode(out->st_mode, perms);
     out->st_nlink = inode->dead ? 0 : 1;
     set_size(out, (size_t)inode->stat.dataLength);
 }
@@ -95,7 +106,8 @@ double attr_timeout(const struct inode *inode)
 {
     bool is_settled = cache_is_covered(inode) && inode->writers == 0 && !inode->closing &&
                       !handle_any_behind(inode);
-    return is_settled && (inode->kind != INODE_DIR || inode->armed) ? FOREVER : 0;
+    bool is_complete = inode->perms_known && (inode->kind != INODE_DIR || inode->armed);
+    return is_settled && is_complete ? FOREVER : 0;
 }
 
 /* A name stays valid as long as its directory's watch, or the node's own, would tell of its end. A

@@ -7,6 +7,7 @@
 #include "common/assert.h"
 #include "fusefs/listing.h"
 #include "fusefs/name.h"
+#include "fusefs/perms.h"
 
 /* ephemeralOwner of a container znode. */
 #define CONTAINER_OWNER INT64_MIN
@@ -110,6 +111,7 @@ static void report_differences(struct cache *c, struct inode *inode, const struc
         report(c, CHANGE_DATA, inode);
     }
     if (now->aversion != old->aversion) {
+        inode->perms_known = false;
         report(c, CHANGE_ACL, inode);
     }
     if (now->pzxid != old->pzxid) {
@@ -207,6 +209,27 @@ struct inode *cache_learn_value(struct cache *c, struct inode *inode, const stru
     return live;
 }
 
+void cache_learn_perms(struct cache *c, struct inode *inode, unsigned perms, int32_t aversion)
+{
+    if (!inode->stat_known || inode->dead || inode->stat.aversion != aversion) {
+        return;
+    }
+    bool differs = inode->perms_known && inode->perms != perms;
+    inode->perms_known = true;
+    inode->perms = perms;
+    if (differs) {
+        report(c, CHANGE_ATTR, inode);
+    }
+}
+
+struct inode *cache_learn_unreadable(struct cache *c, struct inode *inode)
+{
+    if (inode->stat_known && inode->kind == INODE_UNKNOWN) {
+        return apply_kind(c, inode, INODE_FILE);
+    }
+    return inode;
+}
+
 /* ---- names ------------------------------------------------------------------------------------------- */
 
 struct name_diff {
@@ -250,7 +273,7 @@ static void on_name_added(void *arg, const char *name)
 }
 
 struct inode *cache_learn_kids(struct cache *c, struct inode *inode, const struct Stat *stat,
-                               char *const *names, size_t count, int64_t now_ms)
+                               const char *const *names, size_t count, int64_t now_ms)
 {
     struct inode *live = apply_stat(c, inode, stat, now_ms);
     if (live->stat.pzxid != stat->pzxid) {
@@ -320,6 +343,8 @@ struct inode *cache_created(struct cache *c, struct inode *dir, const char *name
     inode->announce = false;
     inode->stat = *stat;
     inode->stat_known = true;
+    inode->perms_known = true; /* the open ACL */
+    inode->perms = PERMS_ALL;
     if (inode->kind == INODE_UNKNOWN) {
         inode_set_kind(inode, kind);
     }
@@ -349,6 +374,7 @@ static void forget_copy(struct cache *c, struct inode *inode)
     inode->data_watched = false;
     inode->kids_watched = false;
     inode->page_mzxid = 0;
+    inode->perms_known = false;
 }
 
 void cache_renamed(struct cache *c, struct inode *inode, struct inode *dir, const char *name)

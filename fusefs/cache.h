@@ -47,7 +47,11 @@ struct inode *cache_learn_stat(struct cache *c, struct inode *inode, const struc
 struct inode *cache_learn_value(struct cache *c, struct inode *inode, const struct Stat *stat,
                                 const void *data, int len, int64_t now_ms);
 struct inode *cache_learn_kids(struct cache *c, struct inode *inode, const struct Stat *stat,
-                               char *const *names, size_t count, int64_t now_ms);
+                               const char *const *names, size_t count, int64_t now_ms);
+/* What the ACL grants, and the aversion that it was read at. */
+void cache_learn_perms(struct cache *c, struct inode *inode, unsigned perms, int32_t aversion);
+/* The data may not be read, so null and empty cannot be told apart: a leaf is a file. */
+struct inode *cache_learn_unreadable(struct cache *c, struct inode *inode);
 /* The ensemble has no such znode. */
 void cache_learn_gone(struct cache *c, struct inode *inode);
 

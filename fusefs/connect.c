@@ -15,7 +15,7 @@
 struct probe {
     pthread_mutex_t lock;
     int users;   /* by lock */
-    int rc;      /* set before done_fd is signalled */
+    int rc;      /* by lock; known once done_fd is readable */
     int done_fd; /* eventfd */
 };
 
@@ -35,14 +35,19 @@ static void on_root(void *arg, const struct zkc_result *result)
 {
     struct probe *p = arg;
     uint64_t one = 1;
+    pthread_mutex_lock(&p->lock);
     p->rc = result->rc;
+    pthread_mutex_unlock(&p->lock);
     ssize_t written = write(p->done_fd, &one, sizeof(one));
     (void)written; /* an eventfd that was 0 takes it */
     probe_unref(p);
 }
 
-static int probe_errno(int rc)
+static int probe_errno(struct probe *p)
 {
+    pthread_mutex_lock(&p->lock);
+    int rc = p->rc;
+    pthread_mutex_unlock(&p->lock);
     switch (rc) {
     case ZNONODE:
         return -ENOENT;
@@ -68,7 +73,7 @@ static int probe_wait(struct fusefs *fs, struct probe *p, int timeout_ms)
             return -ETIMEDOUT;
         }
         if (n > 0) {
-            return fds[1].revents != 0 ? -EINTR : probe_errno(p->rc);
+            return fds[1].revents != 0 ? -EINTR : probe_errno(p);
         }
     }
 }

@@ -97,10 +97,14 @@ void control_print_acl(const struct ACL_vector *acl, struct buf *out)
     for (int i = 0; acl && i < acl->count; i++) {
         const struct ACL *entry = &acl->data[i];
         buf_printf(out, "%s:%s:", entry->id.scheme, entry->id.id);
-        static const char letters[] = "rwcda";
-        for (int bit = 0; letters[bit]; bit++) {
-            if (entry->perms & (1 << bit)) {
-                buf_append(out, &letters[bit], 1);
+        /* In zkCli's order. */
+        static const struct {
+            char letter;
+            int perm;
+        } letters[] = { { 'c', 4 }, { 'd', 8 }, { 'r', 1 }, { 'w', 2 }, { 'a', 16 } };
+        for (size_t k = 0; k < sizeof(letters) / sizeof(letters[0]); k++) {
+            if (entry->perms & letters[k].perm) {
+                buf_append(out, &letters[k].letter, 1);
             }
         }
         buf_append(out, "\n", 1);

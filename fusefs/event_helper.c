@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/helper_process.h"
 #include "common/log.h"
 #include "common/xalloc.h"
 #include "fusefs/mount_ref.h"
@@ -24,7 +25,6 @@
 #define MODULE "event_helper"
 
 enum {
-    CHILD_SOCKET_FD = 3,
     /* A call may wait for a directory lock that a user's request holds while it waits for the
      * ensemble. */
     CALL_TIMEOUT_MS = 10000,
@@ -141,7 +141,7 @@ static bool child_serve(struct mount_ref *ref)
 {
     static struct request
         request; /* a page: not for the stack of a fork; the process has one thread */
-    ssize_t len = recv(CHILD_SOCKET_FD, &request, sizeof(request), 0);
+    ssize_t len = recv(HELPER_PROCESS_FD, &request, sizeof(request), 0);
     if (len < 0 && errno == EINTR) {
         return true;
     }
@@ -160,7 +160,7 @@ static bool child_serve(struct mount_ref *ref)
         reply.err = child_raise(ref, request.kind, request.path);
         break;
     }
-    return send(CHILD_SOCKET_FD, &reply, sizeof(reply), MSG_NOSIGNAL) == sizeof(reply);
+    return send(HELPER_PROCESS_FD, &reply, sizeof(reply), MSG_NOSIGNAL) == sizeof(reply);
 }
 
 static void child_loop(void)
@@ -169,7 +169,7 @@ static void child_loop(void)
     mount_ref_init(&ref);
     for (;;) {
         struct pollfd fds[] = {
-            { .fd = CHILD_SOCKET_FD, .events = POLLIN },
+            { .fd = HELPER_PROCESS_FD, .events = POLLIN },
             { .fd = mount_ref_watch_fd(&ref), .events = POLLPRI },
         };
         if (poll(fds, 2, -1) < 0 && errno != EINTR) {
@@ -185,35 +185,13 @@ static void child_loop(void)
     }
 }
 
-static void child_signals(void)
-{
-    /* They are meant for the daemon, which ends the helper in its own time. */
-    const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2 };
-    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++) {
-        signal(ignored[i], SIG_IGN);
-    }
-    signal(SIGCHLD, SIG_DFL);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 _Noreturn static void child_main(int socket_fd, pid_t parent)
 {
-    child_signals();
-    setsid(); /* not in the terminal's foreground group: no ^C, no ^Z */
-    prctl(PR_SET_NAME, "zkfs-events");
+    helper_process_isolate("zkfs-events", socket_fd);
     /* The closed socket ends an idle helper; this ends one that waits in a system call. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) {
         _exit(0); /* the daemon died before the line above */
-    }
-    int null_fd = open("/dev/null", O_RDWR);
-    /* It says nothing, and a pipe of the caller's that it held would never end. */
-    if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0 ||
-        dup2(null_fd, STDERR_FILENO) < 0 || dup2(socket_fd, CHILD_SOCKET_FD) < 0 || close_range(CHILD_SOCKET_FD + 1, ~0U, 0) != 0 ||
-        chdir("/") != 0) {
-        _exit(1);
     }
     umask(0);
     child_loop();

@@ -9,9 +9,13 @@
 #include "fusefs/fs.h"
 #include "fusefs/listing.h"
 #include "fusefs/name.h"
+#include "fusefs/perms.h"
 
 /* A changed value up to this size is fetched with its stat, for the readers that its event will bring. */
 enum { EAGER_VALUE_BYTES = 65536 };
+
+/* See relist_delay. */
+enum { RELIST_NAMES_PER_MS = 50, RELIST_PAUSE_MS_MAX = 1000 };
 
 /* Several reads that end in one call of done. */
 struct batch {
@@ -32,6 +36,7 @@ struct read {
     bool decides;        /* its rc is the batch's */
     bool arms;           /* the children are read too */
     bool is_alone;       /* nothing else is to be read because of the answer */
+    bool is_unreadable;  /* the data was refused: the stat is all there is */
 };
 
 struct fetch_waiter {
@@ -48,6 +53,7 @@ struct fetch_item {
 static void on_value(void *arg, const struct zkc_result *result);
 static void on_stat(void *arg, const struct zkc_result *result);
 static void on_kids(void *arg, const struct zkc_result *result);
+static void on_perms(void *arg, const struct zkc_result *result);
 
 static struct batch *batch_new(struct fusefs *fs, fetch_done_fn done, void *arg)
 {
@@ -140,6 +146,11 @@ static void send_kids(struct read *r)
     zkc_children(r->fs->zkc, r->path, read_flags(r), on_kids, r);
 }
 
+static void send_perms(struct read *r)
+{
+    zkc_get_acl(r->fs->zkc, r->path, on_perms, r);
+}
+
 /* Takes an answer's outcome into the batch. Returns the inode that the answer is about, if it says that
  * there is a znode; the lock is held. A local rename may have moved r->inode away from the path. */
 static struct inode *note_rc(struct read *r, int rc)
@@ -150,6 +161,8 @@ static struct inode *note_rc(struct read *r, int rc)
     struct inode *inode = inode_find_path(&r->fs->cache.table, r->path);
     if (inode && rc == ZNONODE) {
         cache_learn_gone(&r->fs->cache, inode);
+    } else if (inode && rc == ZNOAUTH) {
+        cache_learn_unreadable(&r->fs->cache, inode);
     }
     return rc == ZOK ? inode : NULL;
 }
@@ -190,6 +203,7 @@ static void send_follow_up(struct follow_up next)
 static void on_value(void *arg, const struct zkc_result *result)
 {
     struct read *r = arg;
+    struct read *stat = NULL;
     struct follow_up next = { NULL, NULL };
     fs_lock(r->fs);
     struct inode *inode = note_rc(r, result->rc);
@@ -199,8 +213,15 @@ static void on_value(void *arg, const struct zkc_result *result)
                                   clock_now_ms());
         inode->data_watched = true;
         next = plan_follow_up(r, inode);
+    } else if (result->rc == ZNOAUTH && !r->inode->stat_known && !r->inode->dead) {
+        stat = read_new(r->fs, r->inode, r->batch);
+        stat->is_alone = true;
+        stat->is_unreadable = true;
     }
     fs_unlock(r->fs);
+    if (stat) {
+        send_stat(stat);
+    }
     send_follow_up(next);
     fetch_pump(r->fs);
     read_end(r);
@@ -214,6 +235,9 @@ static void on_stat(void *arg, const struct zkc_result *result)
     struct inode *inode = note_rc(r, result->rc);
     if (inode) {
         inode = cache_learn_stat(&r->fs->cache, inode, result->stat, clock_now_ms());
+        if (r->is_unreadable) {
+            inode = cache_learn_unreadable(&r->fs->cache, inode);
+        }
         inode->data_watched = true;
         next = plan_follow_up(r, inode);
     }
@@ -256,9 +280,11 @@ static void on_kids(void *arg, const struct zkc_result *result)
     fs_lock(r->fs);
     struct inode *inode = note_rc(r, result->rc);
     if (inode) {
-        inode = cache_learn_kids(&r->fs->cache, inode, result->stat, result->names->data,
+        inode = cache_learn_kids(&r->fs->cache, inode, result->stat,
+                                 (const char *const *)result->names->data,
                                  (size_t)result->names->count, clock_now_ms());
         inode->kids_watched = true;
+        inode->listed_ms = clock_now_ms();
         if (r->arms && inode == r->inode && inode->listing) {
             children = plan_children(r->fs, inode, r->batch);
         }
@@ -269,6 +295,24 @@ static void on_kids(void *arg, const struct zkc_result *result)
     }
     free(children);
     fetch_pump(r->fs);
+    read_end(r);
+}
+
+static void on_perms(void *arg, const struct zkc_result *result)
+{
+    struct read *r = arg;
+    const struct fusefs_options *o = &r->fs->options;
+    fs_lock(r->fs);
+    struct inode *inode = note_rc(r, result->rc);
+    if (inode && result->acl && result->stat) {
+        cache_learn_perms(&r->fs->cache, inode, perms_granted(result->acl, o->auths, o->auth_count),
+                          result->stat->aversion);
+    } else if (result->rc == ZNOAUTH && !r->inode->dead) {
+        /* Who may not read may not see the ACL either; what else is granted cannot be told. */
+        cache_learn_perms(&r->fs->cache, r->inode, PERMS_ALL & ~(unsigned)ZOO_PERM_READ,
+                          r->inode->stat.aversion);
+    }
+    fs_unlock(r->fs);
     read_end(r);
 }
 
@@ -297,6 +341,17 @@ void fetch_value(struct fusefs *fs, struct inode *inode, fetch_done_fn done, voi
     value->decides = true;
     fs_unlock(fs);
     send_value(value);
+    batch_leave(b);
+}
+
+void fetch_perms(struct fusefs *fs, struct inode *inode, fetch_done_fn done, void *arg)
+{
+    struct batch *b = batch_new(fs, done, arg);
+    fs_lock(fs);
+    struct read *perms = read_new(fs, inode, b);
+    perms->decides = true;
+    fs_unlock(fs);
+    send_perms(perms);
     batch_leave(b);
 }
 
@@ -342,16 +397,28 @@ void fetch_inodes(struct fusefs *fs, struct inode *const *inodes, size_t count, 
                   void *arg)
 {
     struct batch *b = batch_new(fs, done, arg);
-    struct read **reads = xcalloc(count + 1, sizeof(struct read *));
+    struct read **stats = xcalloc(count + 1, sizeof(struct read *));
+    struct read **perms = xcalloc(count + 1, sizeof(struct read *));
     fs_lock(fs);
     for (size_t i = 0; i < count; i++) {
-        reads[i] = read_new(fs, inodes[i], b);
+        if (!inodes[i]->stat_known || inodes[i]->kind == INODE_UNKNOWN) {
+            stats[i] = read_new(fs, inodes[i], b);
+        }
+        if (!inodes[i]->perms_known) {
+            perms[i] = read_new(fs, inodes[i], b);
+        }
     }
     fs_unlock(fs);
     for (size_t i = 0; i < count; i++) {
-        send_stat(reads[i]);
+        if (stats[i]) {
+            send_stat(stats[i]);
+        }
+        if (perms[i]) {
+            send_perms(perms[i]);
+        }
     }
-    free(reads);
+    free(stats);
+    free(perms);
     batch_leave(b);
 }
 
@@ -399,12 +466,27 @@ static void plan_refresh(struct fusefs *fs, struct inode *inode, struct read **v
     *(wants_value(inode) ? value : stat) = r;
 }
 
+/* How long to put off reading the names again. A watch fires once and tells no name, so each change of a
+ * directory costs as much as the directory is long; a large one in which much goes on is read a few times
+ * a second, the first change at once. The lock is held. */
+static int relist_delay(const struct inode *dir)
+{
+    size_t count = dir->listing ? dir->listing->count : 0;
+    int64_t pause_ms = (int64_t)(count / RELIST_NAMES_PER_MS);
+    if (pause_ms > RELIST_PAUSE_MS_MAX) {
+        pause_ms = RELIST_PAUSE_MS_MAX;
+    }
+    int64_t since_ms = clock_now_ms() - dir->listed_ms;
+    return since_ms < pause_ms ? (int)(pause_ms - since_ms) : 0;
+}
+
 void fetch_on_watch(void *owner, int type, const char *path)
 {
     struct fusefs *fs = owner;
     struct read *value = NULL;
     struct read *stat = NULL;
     struct read *kids = NULL;
+    int delay_ms = 0;
     stats_add(&fs->stats.watches_fired);
     fs_lock(fs);
     struct inode *inode = inode_find_path(&fs->cache.table, path);
@@ -420,6 +502,7 @@ void fetch_on_watch(void *owner, int type, const char *path)
         } else if (type == ZOO_CHILD_EVENT) {
             kids = read_new(fs, inode, NULL);
             kids->is_alone = true;
+            delay_ms = relist_delay(inode);
         } else {
             /* Gone, or gone and back: never believed before ZooKeeper was asked again. */
             value = read_new(fs, inode, NULL);
@@ -432,7 +515,9 @@ void fetch_on_watch(void *owner, int type, const char *path)
     if (stat) {
         send_stat(stat);
     }
-    if (kids) {
+    if (kids && delay_ms > 0) {
+        zkc_children_later(fs->zkc, kids->path, read_flags(kids), delay_ms, on_kids, kids);
+    } else if (kids) {
         send_kids(kids);
     }
 }
@@ -483,4 +568,18 @@ void fetch_everything(struct fusefs *fs)
         }
     }
     free(plan);
+}
+
+size_t fetch_watch_bytes(void *owner)
+{
+    struct fusefs *fs = owner;
+    size_t bytes = 0;
+    fs_lock(fs);
+    list_for_each (l, &fs->cache.table.all) {
+        const struct inode *inode = list_entry(l, struct inode, all);
+        size_t watches = (size_t)inode->data_watched + inode->kids_watched;
+        bytes += watches > 0 ? watches * (strlen(inode->path) + 4) : 0;
+    }
+    fs_unlock(fs);
+    return bytes;
 }

@@ -21,10 +21,12 @@ typedef void (*fetch_done_fn)(void *arg, int rc);
 void fetch_node(struct fusefs *fs, struct inode *inode, fetch_done_fn done, void *arg);
 /* The data and stat only. */
 void fetch_value(struct fusefs *fs, struct inode *inode, fetch_done_fn done, void *arg);
+/* The ACL only, for the mode bits. */
+void fetch_perms(struct fusefs *fs, struct inode *inode, fetch_done_fn done, void *arg);
 /* Makes a directory's children known, each with a watch, up to the child_watches option: from then on
  * nothing that happens in it is missed. Returns at once if it is armed. */
 void fetch_arm(struct fusefs *fs, struct inode *dir, fetch_done_fn done, void *arg);
-/* Reads the stat, and what else tells the kind, of inodes that the caller holds until done. */
+/* Reads what is not known yet of inodes that the caller holds until done: stat, kind, ACL. */
 void fetch_inodes(struct fusefs *fs, struct inode *const *inodes, size_t count, fetch_done_fn done,
                   void *arg);
 
@@ -33,7 +35,9 @@ void fetch_note_listed(struct fusefs *fs, struct inode *inode);
 void fetch_pump(struct fusefs *fs);
 
 /* zkc's watch callback. */
-void fetch_on_watch(void *fs, int type, const char *path);
+void fetch_on_watch(void *owner, int type, const char *path);
+/* zkc's watch_bytes callback. */
+size_t fetch_watch_bytes(void *owner);
 /* A session without watches: everything needed is read again, and differences are raised. */
 void fetch_everything(struct fusefs *fs);
 

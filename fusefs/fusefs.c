@@ -134,7 +134,7 @@ int fusefs_new(const struct fusefs_options *options, struct fusefs **out)
         goto err_queue;
     }
     fs->helper_pid = event_helper_pid(fs->helper);
-    struct zkc_callbacks callbacks = { fetch_on_watch, on_state, fs };
+    struct zkc_callbacks callbacks = { fetch_on_watch, on_state, fetch_watch_bytes, fs };
     fs->zkc = zkc_new(&fs->options, &callbacks);
     err = notify_start(fs);
     if (err) {
@@ -188,13 +188,14 @@ struct ready {
     int error; /* why it never came to that; 0 or -errno */
 };
 
-/* The mount answers once the root directory is armed: from then on nothing is missed. */
+/* The mount answers once the root directory is armed: from then on nothing is missed. Without a
+ * connection that takes a while, and who has not waited for one (fusefs_connect) does not want to. */
 static void *wait_ready(void *arg)
 {
     struct ready *ready = arg;
     struct fusefs *fs = ready->fs;
     struct stat st;
-    if (stat(fs->mountpoint, &st) != 0) {
+    if (zkc_is_connected(fs->zkc) && stat(fs->mountpoint, &st) != 0) {
         if (!atomic_load(&fs->stopping)) {
             log_error("fusefs", "the mount does not answer: %s", strerror(errno));
             ready->error = -errno;

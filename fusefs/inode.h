@@ -73,11 +73,14 @@ struct inode {
     bool arming;             /* on the way there */
     bool partial;            /* armed, but with too many children to watch each of them */
     struct Stat stat;        /* zero until stat_known */
+    bool perms_known;        /* perms are those of the ACL at stat.aversion */
+    unsigned perms;          /* ZOO_PERM_ bits that the ACL grants to this session */
     struct value *value;     /* counted; the bytes of stat.mzxid, NULL if not kept */
     struct listing *listing; /* counted; names of the children, NULL if not known */
     unsigned subdirs;        /* live children that are directories */
     struct list lru;         /* in inode_table.lru while value is kept */
     struct list arm_waiters; /* struct fetch_waiter */
+    int64_t listed_ms;       /* monotonic time when the names were read last; 0: never */
     int64_t changed_ms;      /* monotonic time of the last change seen; 0: none */
 
     /* Open handles, see handle.h. */

@@ -11,7 +11,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-struct listing *listing_new(char *const *names, size_t count)
+struct listing *listing_new(const char *const *names, size_t count)
 {
     struct listing *l = xmalloc(sizeof(*l));
     l->refs = 1;
@@ -68,7 +68,7 @@ bool listing_has(const struct listing *l, const char *name)
 static void make_private(struct listing **l)
 {
     if ((*l)->refs > 1) {
-        struct listing *copy = listing_new((*l)->names, (*l)->count);
+        struct listing *copy = listing_new((const char *const *)(*l)->names, (*l)->count);
         listing_unref(*l);
         *l = copy;
     }

@@ -17,7 +17,7 @@ struct listing {
 };
 
 /* Copies the names, in any order. One reference, the caller's. */
-struct listing *listing_new(char *const *names, size_t count);
+struct listing *listing_new(const char *const *names, size_t count);
 struct listing *listing_ref(struct listing *l);
 /* NULL is fine. */
 void listing_unref(struct listing *l);

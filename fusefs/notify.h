@@ -21,7 +21,7 @@ int notify_start(struct fusefs *fs);
 void notify_stop(struct fusefs *fs);
 
 /* The cache's on_change: queues what somebody may be waiting for; fs->lock is held. */
-void notify_on_change(void *fs, enum change change, struct inode *inode);
+void notify_on_change(void *owner, enum change change, struct inode *inode);
 /* The session's state has changed: MODIFY on .zk/session, if the kernel knows it. */
 void notify_session_changed(struct fusefs *fs);
 /* With offline=error: the kernel forgets everything that it keeps. */

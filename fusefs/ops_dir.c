@@ -401,7 +401,7 @@ static void plan_burst(struct readdir *rd)
         }
         const char *name = d->names->names[i];
         struct inode *inode = inode_find_child(&fs->cache.table, d->dir, name);
-        if (inode && inode->stat_known && inode->kind != INODE_UNKNOWN) {
+        if (inode && inode->stat_known && inode->kind != INODE_UNKNOWN && inode->perms_known) {
             continue;
         }
         if (!inode) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/assert.h"
 #include "common/xalloc.h"
 #include "fusefs/attr.h"
 #include "fusefs/commit.h"
@@ -93,27 +94,48 @@ bool ops_is_current(struct fusefs *fs, const struct inode *inode)
 struct lookup {
     struct request r;
     struct inode *dir;   /* referenced */
-    struct inode *child; /* referenced; what is being read, otherwise NULL */
+    struct inode *child; /* referenced; what was read last, or NULL */
     char *name;          /* owned */
     bool was_read;
     bool was_armed;
+    bool had_perms_read;
+    bool was_refused; /* it exists, and that is all that we may know */
 };
 
-enum lookup_step { LOOKUP_ABSENT, LOOKUP_FOUND, LOOKUP_READ, LOOKUP_ARM };
+enum lookup_step {
+    LOOKUP_ABSENT,
+    LOOKUP_FOUND,
+    /* Go on when this has been read of l->child: */
+    LOOKUP_CHECK, /* whether there is such a znode */
+    LOOKUP_READ,  /* all of it */
+    LOOKUP_PERMS, /* its ACL */
+    LOOKUP_ARM,   /* its children */
+};
 
-/* What the cache says; the lock is held. LOOKUP_READ and LOOKUP_ARM leave a reference in l->child. */
+/* Held until the end: a directory that nobody holds is not kept armed. The lock is held. */
+static void hold_child(struct lookup *l, struct inode *child)
+{
+    inode_ref(child);
+    if (l->child) {
+        inode_unref(&l->r.fs->cache.table, l->child);
+    }
+    l->child = child;
+}
+
+/* What the cache says; the lock is held. The steps that read leave a reference in l->child. */
 static enum lookup_step look(struct lookup *l, struct fuse_entry_param *e)
 {
     struct fusefs *fs = l->r.fs;
     struct inode *dir = l->dir;
     memset(e, 0, sizeof(*e));
     struct inode *child = inode_find_child(&fs->cache.table, dir, l->name);
+    bool is_connected = zkc_is_connected(fs->zkc);
     bool is_listed = !dir->listing || listing_has(dir->listing, l->name);
-    if (!is_listed && dir->kids_watched && !(child && child->nlookup > 0)) {
-        e->entry_timeout = FOREVER;
-        return LOOKUP_ABSENT;
-    }
-    if (l->was_read && (!child || child->kind == INODE_UNKNOWN)) {
+    bool is_unknown = !child || child->kind == INODE_UNKNOWN;
+    if (is_unknown && (l->was_read || (!is_connected && !is_listed))) {
+        /* The directory's watch tells when the name appears. */
+        bool is_told = !is_listed && dir->kids_watched && !l->was_refused;
+        e->entry_timeout = is_told ? FOREVER : 0;
         return LOOKUP_ABSENT;
     }
     if (!child) {
@@ -123,30 +145,39 @@ static enum lookup_step look(struct lookup *l, struct fuse_entry_param *e)
     }
     bool is_known_dir = child->kind == INODE_DIR && child->stat_known;
     if (l->was_read || ops_is_current(fs, child) || is_known_dir) {
-        bool may_arm = !l->was_armed && zkc_is_connected(fs->zkc);
+        bool may_arm = !l->was_armed && is_connected;
         if (child->kind == INODE_DIR && !child->armed && may_arm) {
             l->was_armed = true;
-            l->child = inode_ref(child);
+            hold_child(l, child);
             return LOOKUP_ARM;
+        }
+        if (!child->perms_known && !l->had_perms_read && is_connected) {
+            l->had_perms_read = true;
+            hold_child(l, child);
+            return LOOKUP_PERMS;
         }
         attr_fill_entry(fs, child, e);
         return LOOKUP_FOUND;
     }
     l->was_read = true;
-    l->child = inode_ref(child);
-    return LOOKUP_READ;
+    hold_child(l, child);
+    return is_listed ? LOOKUP_READ : LOOKUP_CHECK;
 }
 
 static void lookup_end(struct lookup *l, int err, const struct fuse_entry_param *e)
 {
     struct fusefs *fs = l->r.fs;
     bool is_ours = request_claim(&l->r);
+    zk_assert(err != 0 || e != NULL);
     if (is_ours && !err && (e->ino || e->entry_timeout > 0)) {
         ops_reply_entry(fs, l->r.req, e);
     } else if (is_ours) {
-        fuse_reply_err(l->r.req, err ? err : ENOENT);
+        fuse_reply_err(l->r.req, err ? err : l->was_refused ? EACCES : ENOENT);
     } else if (!err && e->ino) {
         ops_give_back(fs, e->ino, 1);
+    }
+    if (l->child) {
+        ops_put_inode(fs, l->child);
     }
     ops_put_inode(fs, l->dir);
     free(l->name);
@@ -158,12 +189,10 @@ static void lookup_go_on(struct lookup *l);
 static void on_lookup_fetched(void *arg, int rc)
 {
     struct lookup *l = arg;
-    struct fusefs *fs = l->r.fs;
-    ops_put_inode(fs, l->child);
-    l->child = NULL;
-    if (rc != ZOK && rc != ZNONODE) {
+    if (rc != ZOK && rc != ZNONODE && rc != ZNOAUTH) {
         lookup_end(l, errno_from_zk(rc), NULL);
     } else {
+        l->was_refused = l->was_refused || rc == ZNOAUTH;
         lookup_go_on(l);
     }
 }
@@ -181,6 +210,13 @@ static void lookup_go_on(struct lookup *l)
         break;
     case LOOKUP_ARM:
         fetch_arm(fs, l->child, on_lookup_fetched, l);
+        break;
+    case LOOKUP_PERMS:
+        fetch_perms(fs, l->child, on_lookup_fetched, l);
+        break;
+    case LOOKUP_CHECK:
+        /* Most likely absent; but the notice of a name that somebody has just made may be on its way. */
+        fetch_value(fs, l->child, on_lookup_fetched, l);
         break;
     default:
         lookup_end(l, 0, &e);
@@ -217,8 +253,8 @@ static void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
         notify_helper_lookup(fs, req, parent, name);
         return;
     }
-    int err = ops_gate(fs);
-    struct inode *dir = err ? NULL : ops_get_inode(fs, parent, &err);
+    int err = 0;
+    struct inode *dir = ops_get_inode(fs, parent, &err);
     if (!dir) {
         fuse_reply_err(req, err);
         return;
@@ -227,7 +263,8 @@ static void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
         ops_put_inode(fs, dir);
         return;
     }
-    err = name_check(name);
+    err = ops_gate(fs);
+    err = err ? err : name_check(name);
     if (err) {
         fuse_reply_err(req, err);
         ops_put_inode(fs, dir);
@@ -312,7 +349,28 @@ static void on_getattr_fetched(void *arg, int rc)
     if (is_gone && !is_open) {
         getattr_end(g, ESTALE);
     } else {
-        getattr_end(g, rc == ZNONODE && is_open ? 0 : errno_from_zk(rc));
+        bool is_shown = (rc == ZNONODE && is_open) || rc == ZNOAUTH;
+        getattr_end(g, is_shown ? 0 : errno_from_zk(rc));
+    }
+}
+
+/* What is missing: the ACL first, then the rest, which decides how it ends. */
+static void getattr_read(struct getattr *g)
+{
+    struct fusefs *fs = g->r.fs;
+    fs_lock(fs);
+    bool has_perms = g->inode->perms_known;
+    bool is_current = ops_is_current(fs, g->inode);
+    fs_unlock(fs);
+    if (!has_perms) {
+        fetch_perms(fs, g->inode, is_current ? on_getattr_fetched : NULL, g);
+    }
+    if (is_current && has_perms) {
+        getattr_end(g, 0);
+    } else if (!is_current && g->inode->kind == INODE_DIR) {
+        fetch_arm(fs, g->inode, on_getattr_fetched, g);
+    } else if (!is_current) {
+        fetch_node(fs, g->inode, on_getattr_fetched, g);
     }
 }
 
@@ -326,10 +384,18 @@ static struct inode *get_for_attr(struct fusefs *fs, fuse_ino_t ino, bool *is_cu
     }
     if (inode) {
         inode_ref(inode);
-        *is_current = inode->dead || ops_is_current(fs, inode);
+        bool has_perms =
+            inode->perms_known || inode_is_control(inode) || !zkc_is_connected(fs->zkc);
+        *is_current = inode->dead || (ops_is_current(fs, inode) && has_perms);
     }
     fs_unlock(fs);
     return inode;
+}
+
+/* What can be looked at even if nothing else can: the way to .zk/session, and that. */
+static bool is_open_offline(const struct inode *inode)
+{
+    return inode_is_control(inode) || !inode->parent;
 }
 
 static void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -340,10 +406,13 @@ static void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
         return;
     }
     bool is_current = false;
-    int err = ops_gate(fs);
-    struct inode *inode = err ? NULL : get_for_attr(fs, ino, &is_current);
-    if (!inode) {
+    struct inode *inode = get_for_attr(fs, ino, &is_current);
+    int err = inode && !is_open_offline(inode) ? ops_gate(fs) : 0;
+    if (!inode || err) {
         fuse_reply_err(req, err ? err : ESTALE);
+        if (inode) {
+            ops_put_inode(fs, inode);
+        }
         return;
     }
     struct handle *h = fi && !inode_is_dir(inode) ? handle_from_fh(fi->fh) : NULL;
@@ -361,10 +430,8 @@ static void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
     }
     if (!request_begin(&g->r, fs, req)) {
         getattr_end(g, EINTR);
-    } else if (inode->kind == INODE_DIR) {
-        fetch_arm(fs, inode, on_getattr_fetched, g);
     } else {
-        fetch_node(fs, inode, on_getattr_fetched, g);
+        getattr_read(g);
     }
 }
 

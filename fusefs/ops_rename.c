@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/assert.h"
 #include "common/xalloc.h"
 #include "fusefs/control.h"
 #include "fusefs/errno_map.h"
@@ -146,6 +147,7 @@ static void rename_send(struct rename *n)
         { ZKC_STEP_DELETE, n->from->path, NULL, -1, from->version },
     };
     if (n->flags & RENAME_EXCHANGE) {
+        zk_assert(to != NULL); /* check_rename has seen to it */
         steps[0].version = to->version;
         steps[1] = (struct zkc_step){ ZKC_STEP_SET, n->from->path, to->bytes, (int)to->len,
                                       from->version };

@@ -81,8 +81,6 @@ static const struct option_row rows[] = {
          "cannot be stored"),
     FLAG("allow_other", allow_other, "let other users enter the mount"),
     FLAG("default_permissions", default_permissions, "let the kernel check the mode bits"),
-    FLAG("auto_unmount", auto_unmount, "unmount when the daemon is killed (on)"),
-    UNFLAG("no_auto_unmount", auto_unmount, NULL),
     FLAG("debug", debug, "log each request; stay in the foreground"),
 
     /* Flags of the mount itself, which libfuse passes on. */
@@ -107,7 +105,6 @@ void fusefs_options_init(struct fusefs_options *o)
 {
     *o = (struct fusefs_options){
         .session_timeout_ms = 10000,
-        .auto_unmount = true,
         .uid = -1,
         .gid = -1,
         .umask = 022,
@@ -157,33 +154,47 @@ static bool port_is_valid(const char *port, size_t len)
     return len > 0 && n > 0;
 }
 
-/* Appends one host with its port. An IPv6 address needs brackets, or its last group reads as a
- * port. */
+/* Where the name or address of "host:port" ends, host itself if there is none. An IPv6 address
+ * needs brackets, or its last group reads as a port. */
+static const char *host_name_end(const char *host, size_t len)
+{
+    if (len > 0 && *host == '[') {
+        const char *bracket = memchr(host, ']', len);
+        return bracket != NULL && bracket > host + 1 ? bracket + 1 : host;
+    }
+    const char *colon = memchr(host, ':', len);
+    return colon != NULL ? colon : host + len;
+}
+
+static bool host_is_valid(const char *host, size_t len)
+{
+    const char *end = host + len;
+    const char *name_end = host_name_end(host, len);
+    for (const char *p = host; p < end; p++) {
+        if (!isgraph((unsigned char)*p)) {
+            return false;
+        }
+    }
+    return name_end > host &&
+           (name_end == end ||
+            (*name_end == ':' && port_is_valid(name_end + 1, (size_t)(end - name_end - 1))));
+}
+
+/* Appends one host with its port. */
 static int host_append(struct buf *out, const char *host, size_t len, char **error)
 {
     const char *end = host + len;
-    const char *name_end = host;
-    if (len > 0 && *host == '[') {
-        const char *bracket = memchr(host, ']', len);
-        name_end = bracket != NULL ? bracket + 1 : host;
-    } else {
-        const char *colon = memchr(host, ':', len);
-        name_end = colon != NULL ? colon : end;
-    }
-    bool has_port = name_end < end && *name_end == ':';
-    bool is_bad = name_end == host || (name_end < end && !has_port);
-    for (const char *p = host; p < end; p++) {
-        is_bad = is_bad || !isgraph((unsigned char)*p);
-    }
-    if (has_port && !is_bad) {
-        is_bad = !port_is_valid(name_end + 1, (size_t)(end - name_end - 1));
-    }
-    if (is_bad) {
+    const char *name_end = host_name_end(host, len);
+    if (!host_is_valid(host, len)) {
         *error = xasprintf("%.*s: expected HOST, HOST:PORT or [IPV6]:PORT", (int)len, host);
         return -EINVAL;
     }
-    buf_append(out, host, len);
-    if (!has_port) {
+    /* The library takes what follows the last colon as the port, and knows no brackets. */
+    size_t bracket = *host == '[' ? 1 : 0;
+    buf_append(out, host + bracket, (size_t)(name_end - host) - 2 * bracket);
+    if (name_end < end) {
+        buf_append(out, name_end, (size_t)(end - name_end));
+    } else {
         buf_printf(out, ":%d", DEFAULT_PORT);
     }
     return 0;
@@ -399,9 +410,6 @@ static void mount_options_start(struct fusefs_options *o)
     }
     if (o->default_permissions) {
         mount_option_add(o, "default_permissions");
-    }
-    if (o->auto_unmount) {
-        mount_option_add(o, "auto_unmount");
     }
 }
 

@@ -40,7 +40,6 @@ struct fusefs_options {
     bool strict;            /* refuse what cannot be stored: chmod, chown, explicit times */
     bool allow_other;       /* users other than the mounting one may enter */
     bool default_permissions; /* the kernel checks the mode bits */
-    bool auto_unmount;        /* unmount when the daemon is killed */
     bool debug;               /* log each FUSE request */
     int uid;                  /* owner shown; -1: the uid of the daemon */
     int gid;                  /* group shown; -1: the gid of the daemon */

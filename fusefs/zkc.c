@@ -55,6 +55,9 @@ struct zkc {
     bool read_only;              /* by lock */
     bool offline;                /* by lock */
     bool reopen;                 /* by lock: the session is beyond repair */
+    bool takes_over;             /* by lock: ... or only its handle is */
+    bool has_no_watches;         /* by lock: the handle has not been connected yet */
+    int open_error;              /* by lock: why there is no handle, 0 or -errno; told once */
     bool stopping;               /* by lock */
     int64_t lost_ms;             /* by lock: monotonic time when the connection went away */
     int64_t last_zxid;           /* by lock */
@@ -62,6 +65,8 @@ struct zkc {
     uint64_t expiries;           /* by lock */
     struct list parked;          /* by lock: calls not handed over yet */
     struct list in_flight;       /* by lock: calls that libzookeeper has */
+    struct list delayed;         /* by lock: calls whose time has not come */
+    struct list abandoned;       /* by lock: those among them that have been answered without it */
     size_t parked_count;         /* by lock */
     size_t in_flight_count;      /* by lock */
     uint64_t requests[OP_COUNT]; /* by lock */
@@ -87,6 +92,7 @@ struct zkc_call {
     int len;
     int version;
     struct steps *steps; /* owned; OP_MULTI only */
+    int64_t due_ms;      /* monotonic; when a delayed call is to be sent */
     int64_t deadline_ms; /* monotonic; INT64_MAX: none */
     zkc_done_fn done;
     void *arg;
@@ -159,6 +165,11 @@ static void on_answer(struct zkc_call *call, struct zkc_result *result)
     struct zkc *z = call->zkc;
     pthread_mutex_lock(&z->lock);
     list_remove(&call->link);
+    if (!call->done) {
+        pthread_mutex_unlock(&z->lock);
+        call_free(call);
+        return;
+    }
     z->in_flight_count--;
     note_zxid_locked(z, result->rc == ZOK ? result->stat : NULL);
     if (is_lost(result->rc)) {
@@ -344,6 +355,17 @@ void zkc_children(struct zkc *z, const char *path, unsigned flags, zkc_done_fn d
     submit(z, call_new(z, OP_CHILDREN, path, flags, done, arg));
 }
 
+void zkc_children_later(struct zkc *z, const char *path, unsigned flags, int delay_ms,
+                        zkc_done_fn done, void *arg)
+{
+    struct zkc_call *call = call_new(z, OP_CHILDREN, path, flags, done, arg);
+    call->due_ms = clock_now_ms() + delay_ms;
+    pthread_mutex_lock(&z->lock);
+    list_push_back(&z->delayed, &call->link);
+    pthread_cond_signal(&z->wake);
+    pthread_mutex_unlock(&z->lock);
+}
+
 void zkc_get_acl(struct zkc *z, const char *path, zkc_done_fn done, void *arg)
 {
     submit(z, call_new(z, OP_GET_ACL, path, 0, done, arg));
@@ -435,7 +457,8 @@ static void on_connected(struct zkc *z, zhandle_t *zh, bool read_only)
     list_init(&refused);
     const clientid_t *id = zoo_client_id(zh);
     pthread_mutex_lock(&z->lock);
-    bool is_new = id->client_id != z->client_id.client_id;
+    bool is_new = z->has_no_watches || id->client_id != z->client_id.client_id;
+    z->has_no_watches = false;
     z->zh = zh;
     z->client_id = *id;
     z->connected = true;
@@ -451,6 +474,22 @@ static void on_connected(struct zkc *z, zhandle_t *zh, bool read_only)
     z->callbacks.on_state(z->callbacks.owner, is_new ? ZKC_NEW_SESSION : ZKC_CONNECTED);
 }
 
+/* The handle could not send its watches again: have it replaced before it is connected. If it is connected
+ * first, closing it ends the session, and the new handle gets a new one; nothing is missed either way. */
+static void take_over_if_large(struct zkc *z)
+{
+    size_t bytes = z->callbacks.watch_bytes(z->callbacks.owner);
+    if (bytes <= (size_t)z->options->max_data / 2) {
+        return;
+    }
+    log_info("zkc", "too many watches for one packet, reading everything again bytes=%zu", bytes);
+    pthread_mutex_lock(&z->lock);
+    z->takes_over = true;
+    z->reopen = true;
+    pthread_cond_signal(&z->wake);
+    pthread_mutex_unlock(&z->lock);
+}
+
 static void on_disconnected(struct zkc *z)
 {
     pthread_mutex_lock(&z->lock);
@@ -461,6 +500,7 @@ static void on_disconnected(struct zkc *z)
     }
     pthread_mutex_unlock(&z->lock);
     if (was_connected) {
+        take_over_if_large(z);
         log_warn("zkc", "connection lost");
         z->callbacks.on_state(z->callbacks.owner, ZKC_DISCONNECTED);
     }
@@ -519,8 +559,14 @@ static int open_session(struct zkc *z)
     struct session_ref *ref = xcalloc(1, sizeof(*ref));
     ref->zkc = z;
     int flags = ZOO_NO_LOG_CLIENTENV | (o->ro_ok ? ZOO_READONLY : 0);
-    zhandle_t *zh = zookeeper_init2(o->hosts, on_session, o->session_timeout_ms, NULL, ref, flags,
-                                    on_library_log);
+    pthread_mutex_lock(&z->lock);
+    clientid_t id = z->client_id;
+    bool takes_over = z->takes_over;
+    z->takes_over = false;
+    z->has_no_watches = true;
+    pthread_mutex_unlock(&z->lock);
+    zhandle_t *zh = zookeeper_init2(o->hosts, on_session, o->session_timeout_ms,
+                                    takes_over ? &id : NULL, ref, flags, on_library_log);
     if (!zh) {
         int err = errno ? errno : EIO;
         free(ref);
@@ -534,6 +580,7 @@ static int open_session(struct zkc *z)
     pthread_mutex_lock(&z->lock);
     z->zh = zh;
     z->session = ref;
+    z->open_error = 0;
     pthread_mutex_unlock(&z->lock);
     return 0;
 }
@@ -564,21 +611,40 @@ static void close_session(struct zkc *z)
             list_push_back(&left, &call->link);
         }
     }
+    struct list dropped;
+    list_init(&dropped);
+    for (struct list *l = list_pop_front(&z->abandoned); l; l = list_pop_front(&z->abandoned)) {
+        list_push_back(&dropped, l);
+    }
     pthread_mutex_unlock(&z->lock);
+    for (struct list *l = list_pop_front(&dropped); l; l = list_pop_front(&dropped)) {
+        call_free(list_entry(l, struct zkc_call, link));
+    }
     fail_all(&left, ZCONNECTIONLOSS);
+}
+
+/* The library gives no handle while none of the hosts' names can be resolved, as before the network is
+ * up: the keeper tries again. */
+static void retry_session(struct zkc *z, int err)
+{
+    pthread_mutex_lock(&z->lock);
+    z->reopen = true;
+    bool is_news = z->open_error != err;
+    z->open_error = err;
+    pthread_mutex_unlock(&z->lock);
+    if (is_news && err == -ENOENT) {
+        log_warn("zkc", "no host name of %s can be resolved", z->options->hosts);
+    } else if (is_news) {
+        log_warn("zkc", "cannot open a session: %s", strerror(-err));
+    }
 }
 
 static void reopen_session(struct zkc *z)
 {
     close_session(z);
     int err = open_session(z);
-    pthread_mutex_lock(&z->lock);
     if (err) {
-        z->reopen = true; /* host names may resolve again later */
-    }
-    pthread_mutex_unlock(&z->lock);
-    if (err) {
-        log_warn("zkc", "cannot open a session: %s", strerror(-err));
+        retry_session(z, err);
     }
 }
 
@@ -611,6 +677,58 @@ static void collect_late_locked(struct zkc *z, int64_t now_ms, struct list *out)
     }
 }
 
+/* Moves the delayed calls that are due to out. */
+static void collect_due_locked(struct zkc *z, int64_t now_ms, struct list *out)
+{
+    list_for_each_safe (l, next, &z->delayed) {
+        if (list_entry(l, struct zkc_call, link)->due_ms <= now_ms) {
+            list_remove(l);
+            list_push_back(out, l);
+        }
+    }
+}
+
+/* A call that the library has cannot be taken back: its answer is given now, and what comes of it later
+ * goes nowhere. Returns what is to be answered, NULL if nothing is late. */
+struct late_answer {
+    struct late_answer *next;
+    zkc_done_fn done;
+    void *arg;
+};
+
+static struct late_answer *abandon_late_locked(struct zkc *z, int64_t now_ms)
+{
+    struct late_answer *first = NULL;
+    struct late_answer **last = &first;
+    list_for_each_safe (l, next, &z->in_flight) {
+        struct zkc_call *call = list_entry(l, struct zkc_call, link);
+        if (call->deadline_ms > now_ms) {
+            continue;
+        }
+        struct late_answer *late = xcalloc(1, sizeof(*late));
+        late->done = call->done;
+        late->arg = call->arg;
+        *last = late;
+        last = &late->next;
+        call->done = NULL;
+        list_remove(&call->link);
+        list_push_back(&z->abandoned, &call->link);
+        z->in_flight_count--;
+    }
+    return first;
+}
+
+static void give_late_answers(struct late_answer *late)
+{
+    while (late) {
+        struct late_answer *next = late->next;
+        struct zkc_result result = { .rc = ZOPERATIONTIMEOUT };
+        late->done(late->arg, &result);
+        free(late);
+        late = next;
+    }
+}
+
 /* Whether the mount has just gone offline. */
 static bool check_offline_locked(struct zkc *z, int64_t now_ms)
 {
@@ -633,10 +751,19 @@ static void *keeper_main(void *arg)
         struct list late;
         list_init(&late);
         collect_late_locked(z, now_ms, &late);
-        if (reopen || went_offline || !list_is_empty(&late)) {
+        struct late_answer *abandoned = abandon_late_locked(z, now_ms);
+        struct list due;
+        list_init(&due);
+        collect_due_locked(z, now_ms, &due);
+        bool has_calls = abandoned || !list_is_empty(&late) || !list_is_empty(&due);
+        if (reopen || went_offline || has_calls) {
             z->reopen = z->reopen && !reopen;
             pthread_mutex_unlock(&z->lock);
             fail_all(&late, ZOPERATIONTIMEOUT);
+            give_late_answers(abandoned);
+            for (struct list *l = list_pop_front(&due); l; l = list_pop_front(&due)) {
+                submit(z, list_entry(l, struct zkc_call, link));
+            }
             if (went_offline) {
                 log_warn("zkc", "no server for a whole session timeout, offline");
                 z->callbacks.on_state(z->callbacks.owner, ZKC_WENT_OFFLINE);
@@ -648,8 +775,10 @@ static void *keeper_main(void *arg)
             pthread_mutex_lock(&z->lock);
             continue;
         }
-        bool waits = z->parked_count > 0 || !z->connected || z->reopen;
-        sleep_locked(z, waits ? KEEPER_PERIOD_MS : KEEPER_IDLE_MS);
+        bool waits =
+            z->parked_count > 0 || !z->connected || z->reopen || !list_is_empty(&z->delayed);
+        int idle_ms = wait_ms(z) / 10 < KEEPER_IDLE_MS ? wait_ms(z) / 10 : KEEPER_IDLE_MS;
+        sleep_locked(z, waits ? KEEPER_PERIOD_MS : idle_ms);
     }
     pthread_mutex_unlock(&z->lock);
     return NULL;
@@ -670,6 +799,8 @@ struct zkc *zkc_new(const struct fusefs_options *options, const struct zkc_callb
     pthread_condattr_destroy(&attr);
     list_init(&z->parked);
     list_init(&z->in_flight);
+    list_init(&z->abandoned);
+    list_init(&z->delayed);
     return z;
 }
 
@@ -679,7 +810,7 @@ int zkc_start(struct zkc *z)
     z->lost_ms = clock_now_ms();
     int err = open_session(z);
     if (err) {
-        return err;
+        retry_session(z, err);
     }
     err = pthread_create(&z->keeper, NULL, keeper_main, z);
     if (err) {
@@ -718,6 +849,9 @@ void zkc_stop(struct zkc *z)
         list_push_back(&left, l);
     }
     z->parked_count = 0;
+    for (struct list *l = list_pop_front(&z->delayed); l; l = list_pop_front(&z->delayed)) {
+        list_push_back(&left, l);
+    }
     pthread_mutex_unlock(&z->lock);
     fail_all(&left, ZCLOSING);
 }

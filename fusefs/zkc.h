@@ -13,14 +13,16 @@
  *                          (sent again at the next connection; ZOPERATIONTIMEOUT at its deadline)
  *
  * A read is repeated until its deadline. A write is handed to libzookeeper once: if the connection is
- * lost after that, its outcome is unknown and done() gets ZCONNECTIONLOSS. All done() calls and the
+ * lost after that, its outcome is unknown and done() gets ZCONNECTIONLOSS. A server that keeps silent is not
+ * waited for beyond the deadline either: ZOPERATIONTIMEOUT. All done() calls and the
  * on_watch callback come from libzookeeper's completion thread in the order of the server's answers,
  * except for those that time out, which come from the keeper thread. None is made with a lock held, and
  * none before the call that asked for it has returned... to the caller's lock: never call this with a
  * lock that done() takes.
  *
- * Watches are one-shot, and libzookeeper sets them again after a reconnect of the same session. A new
- * session has none: on_state(ZKC_NEW_SESSION) says that everything known has to be read again.
+ * Watches are one-shot, and libzookeeper sets them again after a reconnect of the same session, in one
+ * packet. If that would be too large for the server, which would close the connection each time, the
+ * session is taken over by a new handle without watches instead. There, as in a new session, on_state(ZKC_NEW_SESSION) says that everything known has to be read again.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,7 +34,7 @@ struct fusefs_options;
 
 enum zkc_event {
     ZKC_CONNECTED,    /* the same session as before */
-    ZKC_NEW_SESSION,  /* connected with a session that has no watches yet */
+    ZKC_NEW_SESSION,  /* connected, and there are no watches yet */
     ZKC_DISCONNECTED, /* requests are parked from now on */
     ZKC_WENT_OFFLINE, /* the session timeout has passed without a server: ZKC_OFFLINE from now on */
     ZKC_EXPIRED,      /* the session and its ephemerals are gone; a new one is being opened */
@@ -54,6 +56,7 @@ typedef void (*zkc_done_fn)(void *arg, const struct zkc_result *result);
 struct zkc_callbacks {
     void (*on_watch)(void *owner, int type, const char *path);
     void (*on_state)(void *owner, enum zkc_event event);
+    size_t (*watch_bytes)(void *owner); /* length of all watched paths, with 4 bytes for each */
     void *owner;
 };
 
@@ -100,6 +103,9 @@ void zkc_free(struct zkc *z);
 void zkc_get(struct zkc *z, const char *path, unsigned flags, zkc_done_fn done, void *arg);
 void zkc_exists(struct zkc *z, const char *path, unsigned flags, zkc_done_fn done, void *arg);
 void zkc_children(struct zkc *z, const char *path, unsigned flags, zkc_done_fn done, void *arg);
+/* The same, but not sent before delay_ms have passed. */
+void zkc_children_later(struct zkc *z, const char *path, unsigned flags, int delay_ms,
+                        zkc_done_fn done, void *arg);
 void zkc_get_acl(struct zkc *z, const char *path, zkc_done_fn done, void *arg);
 void zkc_set(struct zkc *z, const char *path, const void *data, int len, int version,
              zkc_done_fn done, void *arg);

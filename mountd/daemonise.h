@@ -13,8 +13,8 @@
  *          exit                     | goes on serving, stderr to the log
  *
  * The daemon never holds the caller's descriptors: it writes to a pipe that the first process
- * copies to its own stderr. Else fusermount3, which stays for auto_unmount, would keep them, and
- * a pipe that the caller reads (`out=$(zkfs ...)`) would not end before the mount does.
+ * copies to its own stderr. Else a child that a library leaves running would keep them, and a
+ * pipe that the caller reads (`out=$(zkfs ...)`) would not end before the mount does.
  *
  * With -f there is one process and the same calls do nothing but tell systemd (sd_notify).
  */

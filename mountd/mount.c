@@ -21,6 +21,7 @@
 #include "fusefs/fusefs.h"
 #include "mountd/daemonise.h"
 #include "mountd/embedded.h"
+#include "mountd/guard.h"
 #include "mountd/options.h"
 
 #define MODULE "mount"
@@ -33,6 +34,7 @@ struct mount {
     const char *mountpoint;         /* borrowed */
     struct daemonise *daemon;       /* borrowed */
     struct embedded *embedded;      /* owned, by the watcher once that runs; NULL: none */
+    struct guard *guard;            /* owned; NULL: none */
     struct fusefs *fs;              /* owned; set before the watcher starts */
     pthread_t watcher;
     bool has_watcher;
@@ -71,19 +73,22 @@ bool mount_state_may_follow(enum mount_state from, enum mount_state to)
 
 /* Goes to a state if it may follow the present one. False if not: another thread was faster,
  * and its transition stands. */
+static bool enter_locked(struct mount *m, enum mount_state next)
+{
+    if (!mount_state_may_follow(m->state, next)) {
+        return false;
+    }
+    log_debug(MODULE, "%s -> %s", states[m->state].name, states[next].name);
+    m->state = next;
+    m->was_ready = m->was_ready || next == MOUNT_READY;
+    return true;
+}
+
 static bool enter(struct mount *m, enum mount_state next)
 {
     pthread_mutex_lock(&m->lock);
-    enum mount_state from = m->state;
-    bool is_allowed = mount_state_may_follow(from, next);
-    if (is_allowed) {
-        m->state = next;
-        m->was_ready = m->was_ready || next == MOUNT_READY;
-    }
+    bool is_allowed = enter_locked(m, next);
     pthread_mutex_unlock(&m->lock);
-    if (is_allowed) {
-        log_debug(MODULE, "%s -> %s", states[from].name, states[next].name);
-    }
     return is_allowed;
 }
 
@@ -113,9 +118,11 @@ static void on_signal(struct mount *m)
         return;
     }
     log_info(MODULE, "%s, unmounting %s", strsignal(signal_number), m->mountpoint);
-    if (enter(m, MOUNT_DRAIN)) {
-        fusefs_stop(m->fs);
+    pthread_mutex_lock(&m->lock);
+    if (enter_locked(m, MOUNT_DRAIN)) {
+        fusefs_stop(m->fs); /* with the lock: the main thread frees it when it sees DRAIN */
     }
+    pthread_mutex_unlock(&m->lock);
 }
 
 /* When to start the embedded server again. */
@@ -265,7 +272,12 @@ static int prepare(struct mount *m)
     if (err != 0) {
         return err;
     }
-    err = fusefs_new(&m->options->fs, &m->fs);
+    if (m->options->auto_unmount) {
+        err = guard_start(&m->guard);
+    }
+    if (err == 0) {
+        err = fusefs_new(&m->options->fs, &m->fs);
+    }
     if (err == 0) {
         err = watcher_start(m);
     }
@@ -328,11 +340,29 @@ static void on_ready(void *arg)
     log_info(MODULE, "%s mounted on %s", m->options->fs.hosts, m->mountpoint);
 }
 
+/* A mount that the guard does not know is still a mount. */
+static void arm_guard(struct mount *m)
+{
+    int err = m->guard != NULL ? guard_arm(m->guard, m->mountpoint) : 0;
+    if (err != 0) {
+        log_warn(MODULE, "%s: not unmounted if the daemon is killed: %s", m->mountpoint,
+                 strerror(-err));
+    }
+}
+
+static void stop_guard(struct mount *m)
+{
+    guard_stop(m->guard);
+    m->guard = NULL;
+}
+
 static void step_mount(struct mount *m)
 {
     int err = fusefs_mount(m->fs, m->mountpoint);
     if (err == 0) {
+        arm_guard(m);
         err = fusefs_serve(m->fs, on_ready, m);
+        stop_guard(m); /* the mount is gone, and another may come to its place */
     }
     /* Unmounted by somebody else is an end like any other; before READY it is a failure. */
     switch (current(m)) {
@@ -357,6 +387,7 @@ static void step_unmount(struct mount *m)
 {
     fusefs_free(m->fs);
     m->fs = NULL;
+    stop_guard(m);
     watcher_stop(m); /* and the server: last, closing the session needs it */
     embedded_stop(m->embedded);
     m->embedded = NULL;
@@ -368,13 +399,12 @@ static void step_unmount(struct mount *m)
     }
 }
 
-/* An end before READY is an answer to whoever waits; after it, the report goes nowhere. */
+/* An end before READY is an answer to whoever waits; after it, the report goes nowhere. The process
+ * itself has done what the signal asked for, and a service manager is to see that as success. */
 static int report_end(struct mount *m)
 {
-    if (m->exit_code == EXIT_OK && !m->was_ready) {
-        m->exit_code = EXIT_INTERRUPTED;
-    }
-    daemonise_report(m->daemon, m->exit_code);
+    bool is_interrupted = m->exit_code == EXIT_OK && !m->was_ready;
+    daemonise_report(m->daemon, is_interrupted ? EXIT_INTERRUPTED : m->exit_code);
     return m->exit_code;
 }
 

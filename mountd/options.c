@@ -11,7 +11,6 @@
 #include "common/log.h"
 #include "common/xalloc.h"
 #include "fusefs/option_table.h"
-#include "mountd/mountpoint.h"
 
 enum { TIME_MS_MAX = 24 * 3600 * 1000, POSITIONAL_MAX = 2 };
 
@@ -19,6 +18,10 @@ enum { TIME_MS_MAX = 24 * 3600 * 1000, POSITIONAL_MAX = 2 };
 #define FLAG(templ, field, help)                                                                   \
     {                                                                                              \
         templ, OPTION_FLAG, AT(field), 1, 0, NULL, NULL, help                                      \
+    }
+#define UNFLAG(templ, field)                                                                       \
+    {                                                                                              \
+        templ, OPTION_FLAG, AT(field), 0, 0, NULL, NULL, NULL                                      \
     }
 #define VALUE(templ, type, field, max, arg, help)                                                  \
     {                                                                                              \
@@ -46,6 +49,8 @@ static const struct option_row command_rows[] = {
 static const struct option_row o_rows[] = {
     VALUE("mount_timeout=", OPTION_TIME, mount_timeout_ms, TIME_MS_MAX, "SECONDS",
           "how long to wait for the ensemble before giving up\n(30); 0: mount without waiting"),
+    FLAG("auto_unmount", auto_unmount, "unmount when the daemon is killed (on)"),
+    UNFLAG("no_auto_unmount", auto_unmount),
     VALUE("pid_file=", OPTION_STRING, pid_file, 0, "FILE", "write the daemon's process id to FILE"),
     VALUE("log_file=", OPTION_STRING, log_file, 0, "FILE", "log to FILE instead of syslog"),
     { "log_level=", OPTION_CHOICE, AT(log_level), 0, 0, "error|warn|info|debug|trace",
@@ -148,7 +153,11 @@ static int positionals_apply(struct mountd_options *o, const struct positionals 
 
 static void mountd_options_init(struct mountd_options *o)
 {
-    *o = (struct mountd_options){ .mount_timeout_ms = 30000, .log_level = LOG_INFO };
+    *o = (struct mountd_options){
+        .mount_timeout_ms = 30000,
+        .auto_unmount = true,
+        .log_level = LOG_INFO,
+    };
     fusefs_options_init(&o->fs);
 }
 
@@ -177,8 +186,6 @@ static int parse(struct mountd_options *o, struct fuse_args *args, char **error)
     fuse_opt_parse(args, &p, NULL, on_rest);
     err = positionals_apply(o, &p, error);
     positionals_free(&p);
-    /* It works through fusermount3 only; root can mount without, and then does without it. */
-    o->fs.auto_unmount = mountpoint_has_fusermount();
     if (err == 0) {
         err = fusefs_options_parse(&o->fs, args, error);
     }

@@ -26,6 +26,7 @@ struct mountd_options {
     bool is_embedded;     /* start a private server */
     char *embedded_dir;   /* owned; its data; NULL: the default place */
     int mount_timeout_ms; /* how long to wait for the ensemble before mounting; 0: not at all */
+    bool auto_unmount;    /* unmount when the daemon is killed */
     char *pid_file;       /* owned or NULL */
     char *log_file;       /* owned; NULL: syslog once in the background */
     int log_level;        /* enum log_level */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -82,6 +83,8 @@ _Noreturn static void become_server(const struct control *c, int log_fd, int rea
     };
     int null_fd = open("/dev/null", O_RDONLY);
     setsid();
+    /* Who waits for the end of a pipe that we happened to inherit must not wait for the server. */
+    close_range(STDERR_FILENO + 1, UINT_MAX, CLOSE_RANGE_CLOEXEC);
     if (null_fd >= 0 && dup2(null_fd, STDIN_FILENO) >= 0 && dup2(log_fd, STDOUT_FILENO) >= 0 &&
         dup2(log_fd, STDERR_FILENO) >= 0 && fcntl(ready_fd, F_SETFD, 0) == 0) {
         execv(c->program, argv);

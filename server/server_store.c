@@ -20,7 +20,7 @@ enum { SNAPSHOT_RETRY_MS = 5 };
 
 static const char module[] = "server";
 
-static size_t field_bytes_max(const struct server *s)
+static size_t entry_bytes_max(const struct server *s)
 {
     return 2 * (size_t)s->cfg->jute_maxbuffer;
 }
@@ -95,6 +95,7 @@ static int start_log(struct server *s, int64_t last_zxid)
         .log = {
             .prealloc_bytes = (int64_t)cfg->prealloc_kb * 1024,
             .file_bytes_max = cfg->txnlog_size_limit_kb > 0 ? cfg->txnlog_size_limit_kb * 1024 : 0,
+            .entry_bytes_max = entry_bytes_max(s),
             .force_sync = cfg->force_sync,
         },
         .last_zxid = last_zxid,
@@ -113,7 +114,6 @@ static int start_snapshots(struct server *s)
         .snapshot_dir = s->recovered.snapshot_dir,
         .log_dir = s->recovered.log_dir,
         .retain_count = cfg->purge_interval_ms > 0 ? (size_t)cfg->purge_retain_count : 0,
-        .field_bytes_max = field_bytes_max(s),
         .events = &s->store_events,
     };
     int err = snap_thread_start(&config, &s->snap);
@@ -366,7 +366,7 @@ void server_store_truncate(struct server *s, int64_t zxid)
     end_log(s);
     int err = s->failure ? s->failure
                          : rebuild_truncate(&fsops_posix, s->recovered.snapshot_dir,
-                                            s->recovered.log_dir, zxid, field_bytes_max(s));
+                                            s->recovered.log_dir, zxid, entry_bytes_max(s));
     log_info(module, "log cut behind zxid=0x%" PRIx64, (uint64_t)zxid);
     check(s, err, "cut the log as the leader wants it; this server needs an empty data directory");
     if (!s->failure && s->peer->tree->last_zxid > zxid) {

@@ -349,14 +349,21 @@ static enum zk_err prep_check(struct prep_ctx *c, struct wire *w, union txn_body
 
 /* ---- sessions -------------------------------------------------------------------------------------------- */
 
+/* A closeSession longer than every peer can read would leave the session half closed for ever (L11).
+ * The list may be incomplete: whoever applies it deletes the session's other ephemerals as well. */
+enum { CLOSE_SESSION_EXTRA_BYTES = 64 }; /* header, count, digest and some */
+
 static void close_ephemeral(struct prep_ctx *c, struct slice path, struct buf *paths, int32_t *count)
 {
     struct node_view node;
     get_node(c, path, &node);
     if (node.exists && node.stat.ephemeral_owner == c->req->session_id) {
         put_deleted(c, path, &node);
-        put_slice(paths, path);
-        (*count)++;
+        size_t len = paths->len + 4 + (size_t)path.len;
+        if (len + CLOSE_SESSION_EXTRA_BYTES <= c->p->entry_bytes_max) {
+            put_slice(paths, path);
+            (*count)++;
+        }
     }
 }
 

@@ -7,12 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/xalloc.h"
 
-/* ---- POSIX ---------------------------------------------------------------------------------------- */
+/* ---- POSIX ----------------------------------------------------------------------------------- */
 
 static int posix_open(void *ctx, const char *path, enum fs_mode mode)
 {
@@ -137,6 +138,21 @@ static int posix_fsync_dir(void *ctx, const char *path)
     return rc;
 }
 
+static int posix_lock_dir(void *ctx, const char *path)
+{
+    (void)ctx;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return -errno;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        int rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
+        close(fd);
+        return rc;
+    }
+    return fd;
+}
+
 const struct fsops fsops_posix = {
     .open = posix_open,
     .close = posix_close,
@@ -150,9 +166,10 @@ const struct fsops fsops_posix = {
     .mkdir = posix_mkdir,
     .list_dir = posix_list_dir,
     .fsync_dir = posix_fsync_dir,
+    .lock_dir = posix_lock_dir,
 };
 
-/* ---- built on the table --------------------------------------------------------------------------- */
+/* ---- built on the table ---------------------------------------------------------------------- */
 
 ssize_t fs_read_full(const struct fsops *fs, int fd, void *dst, size_t len, int64_t offset)
 {

@@ -48,7 +48,8 @@ static void post_failure(struct log_thread *t, int rc)
                                 });
 }
 
-/* Everything appended so far is durable. The figures change first: who has seen the event sees them. */
+/* Everything appended so far is durable. The figures change first: who has seen the event sees
+ * them. */
 static void post_synced(struct log_thread *t, int64_t byte_count, int64_t duration_us)
 {
     struct store_event event = {

@@ -3,11 +3,11 @@
 #define SERVER_STORE_LOG_THREAD_H
 
 /*
- * Group commit: the thread that owns the transaction log. Whatever is waiting when it comes round is one
- * write and one fdatasync; then the server is told up to which zxid the log is durable. So a lone writer
- * waits for exactly one sync, and many writers share one.
+ * Group commit: the thread that owns the transaction log. Whatever is waiting when it comes round
+ * is one write and one fdatasync; then the server is told up to which zxid the log is durable. So a
+ * lone writer waits for exactly one sync, and many writers share one.
  *
- *      server: log_batch --append--> [queue] --> log thread: write, fdatasync --LOG_SYNCED--> server
+ *      server --log_thread_append--> [queue] --> write, fdatasync --STORE_LOG_SYNCED--> server
  *
  * All functions but start are for the server's thread.
  */
@@ -34,23 +34,23 @@ struct log_thread;
 int log_thread_start(const struct log_thread_config *config, struct log_thread **t);
 
 /*
- * Logs txns, in order: batch holds struct log_entry_head (core/peer.h) and the encoded txn, again and
- * again. Takes the content of batch and leaves it empty. STORE_LOG_SYNCED follows, for these or together
- * with later ones; or STORE_LOG_FAILED, once, and then nothing more.
+ * Logs txns, in order: batch holds struct log_entry_head (core/peer.h) and the encoded txn, again
+ * and again. Takes the content of batch and leaves it empty. STORE_LOG_SYNCED follows, for these or
+ * together with later ones; or STORE_LOG_FAILED, once, and then nothing more.
  */
 void log_thread_append(struct log_thread *t, struct buf *batch);
 /* What was appended before goes to the current file, what comes later to a new one. */
 void log_thread_roll(struct log_thread *t);
 
-/* Bytes appended that are not yet durable; and whether they have passed the limit, so that the server
- * should take no more requests until they go down. Any thread. */
+/* Bytes appended that are not yet durable; and whether they have passed the limit, so that the
+ * server should take no more requests until they go down. Any thread. */
 int64_t log_thread_backlog_bytes(const struct log_thread *t);
 bool log_thread_is_full(const struct log_thread *t);
 /* Bytes of content in the current file, as of the last sync. Any thread. */
 int64_t log_thread_file_bytes(const struct log_thread *t);
 
-/* Makes everything appended durable, ends the thread and frees t. 0, or the error that ended the log
- * (its event was posted as well). */
+/* Makes everything appended durable, ends the thread and frees t. 0, or the error that ended the
+ * log (its event was posted as well). */
 int log_thread_stop(struct log_thread *t);
 
 #endif

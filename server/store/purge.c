@@ -6,17 +6,16 @@
 
 #include "server/store/snapshot_reader.h"
 
-/* Finds the oldest snapshot to keep. 1 found, 0 there are too few, -errno; *zxid is the result for 1
- * only. */
+/* Finds the oldest snapshot to keep. 1 found, 0 there are too few, -errno; *zxid is the result for
+ * 1 only. */
 static int find_oldest_kept(const struct fsops *fs, const char *dir,
-                            const struct version_list *list, size_t retain_count,
-                            size_t field_bytes_max, int64_t *zxid)
+                            const struct version_list *list, size_t retain_count, int64_t *zxid)
 {
     size_t valid_count = 0;
     for (size_t i = list->count; i > 0; i--) {
         const struct version_file *file = &list->files[i - 1];
         struct snapshot_info info;
-        int rc = snapshot_read(fs, dir, file, field_bytes_max, &snapshot_sink_none, &info);
+        int rc = snapshot_read(fs, dir, file, &snapshot_sink_none, &info);
         if (rc != 0 && rc != -EBADMSG) {
             return rc;
         }
@@ -61,7 +60,8 @@ static int remove_logs(const struct fsops *fs, const char *dir, int64_t oldest_k
     if (rc != 0) {
         return rc;
     }
-    /* A file goes if the one behind it still begins at or before the snapshot: that one straddles. */
+    /* A file goes if the one behind it still begins at or before the snapshot: that one straddles.
+     */
     for (size_t i = 0; i + 1 < list.count && rc == 0 && list.files[i + 1].zxid <= oldest_kept;
          i++) {
         rc = remove_file(fs, dir, list.files[i].name, count);
@@ -71,7 +71,7 @@ static int remove_logs(const struct fsops *fs, const char *dir, int64_t oldest_k
 }
 
 int purge_run(const struct fsops *fs, const char *snapshot_dir, const char *log_dir,
-              size_t retain_count, size_t field_bytes_max, struct purge_result *result)
+              size_t retain_count, struct purge_result *result)
 {
     *result = (struct purge_result){ 0, 0 };
     size_t retain = retain_count < PURGE_RETAIN_MIN ? PURGE_RETAIN_MIN : retain_count;
@@ -81,9 +81,10 @@ int purge_run(const struct fsops *fs, const char *snapshot_dir, const char *log_
         return rc;
     }
     int64_t oldest_kept = 0;
-    rc = find_oldest_kept(fs, snapshot_dir, &snapshots, retain, field_bytes_max, &oldest_kept);
+    rc = find_oldest_kept(fs, snapshot_dir, &snapshots, retain, &oldest_kept);
     if (rc == 1) {
-        /* Snapshots first: one without its logs would be a trap, logs without a snapshot are not. */
+        /* Snapshots first: one without its logs would be a trap, logs without a snapshot are not.
+         */
         rc = remove_snapshots(fs, snapshot_dir, &snapshots, oldest_kept, &result->snapshots);
         if (rc == 0) {
             rc = remove_logs(fs, log_dir, oldest_kept, &result->logs);

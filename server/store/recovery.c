@@ -41,14 +41,7 @@ static int refuse_io(struct run *r, const char *what, const char *path, int rc)
     return refuse(r, rc, "cannot %s %s: %s", what, path, strerror(-rc));
 }
 
-/* A txn is a request with what the leader added to it, and the limit may have been lowered since it was
- * logged: like Apache, twice the frame limit is let pass. */
-static size_t field_bytes_max(const struct run *r)
-{
-    return 2 * r->opts->frame_bytes_max;
-}
-
-/* ---- directories ------------------------------------------------------------------------------------ */
+/* ---- directories ----------------------------------------------------------------------------- */
 
 static int prepare_dir(struct run *r, const char *dir)
 {
@@ -76,16 +69,53 @@ static int check_dir_is_free_of(struct run *r, const char *dir, enum version_kin
     return rc;
 }
 
+/* "dir/version-2" without the slashes too many that would make one directory look like two. */
+static char *version_dir_of(const char *dir)
+{
+    struct buf path = BUF_EMPTY;
+    for (const char *p = dir; *p != '\0'; p++) {
+        if (*p != '/' || (p[1] != '/' && p[1] != '\0')) {
+            buf_append(&path, p, 1);
+        }
+    }
+    buf_append_str(&path, "/version-2");
+    return buf_take_str(&path);
+}
+
+/*
+ * A second server by mistake would take the first one's unfinished writes for torn ones and cut
+ * them off. Held until recovery_fini().
+ */
+static int lock_dir(struct run *r, const char *dir)
+{
+    int fd = r->fs->lock_dir(r->fs->ctx, dir);
+    if (fd == -EBUSY) {
+        return refuse(r, fd, "%s is in use by another server", dir);
+    }
+    if (fd < 0) {
+        return refuse_io(r, "lock", dir, fd);
+    }
+    r->out->locks[r->out->lock_count++] = fd;
+    return 0;
+}
+
 static int prepare_dirs(struct run *r)
 {
     struct recovery *out = r->out;
-    out->snapshot_dir = fs_join(r->opts->data_dir, "version-2");
-    out->log_dir = fs_join(r->opts->log_dir, "version-2");
+    out->snapshot_dir = version_dir_of(r->opts->data_dir);
+    out->log_dir = version_dir_of(r->opts->log_dir);
+    bool is_one = strcmp(out->snapshot_dir, out->log_dir) == 0;
     int rc = prepare_dir(r, out->snapshot_dir);
-    if (rc == 0) {
+    if (rc == 0 && !is_one) {
         rc = prepare_dir(r, out->log_dir);
     }
-    if (rc == 0 && strcmp(out->snapshot_dir, out->log_dir) != 0) {
+    if (rc == 0) {
+        rc = lock_dir(r, out->snapshot_dir);
+    }
+    if (rc == 0 && !is_one) {
+        rc = lock_dir(r, out->log_dir);
+    }
+    if (rc == 0 && !is_one) {
         rc = check_dir_is_free_of(r, out->snapshot_dir, VERSION_LOG, "transaction log");
         if (rc == 0) {
             rc = check_dir_is_free_of(r, out->log_dir, VERSION_SNAPSHOT, "snapshot");
@@ -94,7 +124,7 @@ static int prepare_dirs(struct run *r)
     return rc;
 }
 
-/* ---- snapshot ------------------------------------------------------------------------------------------ */
+/* ---- snapshot -------------------------------------------------------------------------------- */
 
 /* Loads the newest snapshot that is whole. 0, -ENOENT if there are none at all, or the refusal. */
 static int load_snapshot(struct run *r)
@@ -102,8 +132,8 @@ static int load_snapshot(struct run *r)
     struct recovery *out = r->out;
     for (size_t i = r->snapshots.count; i > 0; i--) {
         const struct version_file *file = &r->snapshots.files[i - 1];
-        int rc = snapshot_load_tree(r->fs, out->snapshot_dir, file, field_bytes_max(r), out->tree,
-                                    &r->sessions, &r->info);
+        int rc =
+            snapshot_load_tree(r->fs, out->snapshot_dir, file, out->tree, &r->sessions, &r->info);
         if (rc == 0) {
             r->valid_index = i - 1;
             out->snapshot_zxid = file->zxid;
@@ -127,8 +157,8 @@ static int load_snapshot(struct run *r)
 }
 
 /*
- * A damaged snapshot that was skipped stood for txns up to its zxid. If the log does not reach that far,
- * they are lost (rule L9).
+ * A damaged snapshot that was skipped stood for txns up to its zxid. If the log does not reach that
+ * far, they are lost (rule L9).
  */
 static int check_nothing_was_skipped(struct run *r)
 {
@@ -143,7 +173,7 @@ static int check_nothing_was_skipped(struct run *r)
                   r->out->snapshot_dir, newest->name, (uint64_t)r->out->last_zxid);
 }
 
-/* ---- log ------------------------------------------------------------------------------------------------- */
+/* ---- log ------------------------------------------------------------------------------------- */
 
 static void check_digest(struct run *r, int64_t zxid, uint64_t expected, const char *source)
 {
@@ -158,8 +188,8 @@ static void check_digest(struct run *r, int64_t zxid, uint64_t expected, const c
     }
 }
 
-/* The snapshot's digest is that of the tree after one certain txn; before it a fuzzy snapshot's tree is
- * no state that ever was, so the log's digests are not compared either. */
+/* The snapshot's digest is that of the tree after one certain txn; before it a fuzzy snapshot's
+ * tree is no state that ever was, so the log's digests are not compared either. */
 static void compare_digests(struct run *r, const struct txn *txn)
 {
     int64_t zxid = r->out->tree->last_zxid;
@@ -221,11 +251,13 @@ static int repair_tail(struct run *r)
 
 static int open_reader(struct run *r, int64_t after_zxid)
 {
-    int rc = txnlog_reader_open(r->fs, r->out->log_dir, after_zxid, field_bytes_max(r), &r->reader);
+    /* A txn is a request with what the leader added to it; no server logs more than twice the limit. */
+    int rc = txnlog_reader_open(r->fs, r->out->log_dir, after_zxid, 2 * r->opts->frame_bytes_max,
+                                &r->reader);
     return rc != 0 ? refuse_io(r, "list", r->out->log_dir, rc) : 0;
 }
 
-/* ---- without a snapshot ---------------------------------------------------------------------------------- */
+/* ---- without a snapshot ---------------------------------------------------------------------- */
 
 static int start_fresh(struct run *r)
 {
@@ -267,7 +299,7 @@ static int start_without_snapshot(struct run *r)
     return 0;
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static int find_state(struct run *r)
 {
@@ -324,7 +356,7 @@ static int run(struct run *r)
 
 int recovery_run(const struct fsops *fs, const struct recovery_options *opts, struct recovery *out)
 {
-    *out = (struct recovery){ 0 };
+    *out = (struct recovery){ .fs = fs };
     struct run r = { .fs = fs, .opts = opts, .out = out };
     session_map_init(&r.sessions);
     int rc = run(&r);
@@ -342,6 +374,9 @@ int recovery_run(const struct fsops *fs, const struct recovery_options *opts, st
 
 void recovery_fini(struct recovery *out)
 {
+    for (int i = 0; i < out->lock_count; i++) {
+        out->fs->close(out->fs->ctx, out->locks[i]);
+    }
     data_tree_free(out->tree);
     free(out->sessions);
     free(out->snapshot_dir);

@@ -20,8 +20,7 @@ void session_map_init(struct session_map *m)
 
 void session_map_fini(struct session_map *m)
 {
-    list_for_each_safe(it, next, &m->all)
-    {
+    list_for_each_safe (it, next, &m->all) {
         free(list_entry(it, struct entry, all));
     }
     htable_fini(&m->by_id);
@@ -77,8 +76,7 @@ struct saved_session *session_map_list(const struct session_map *m, size_t *coun
 {
     struct saved_session *sessions = xcalloc(m->by_id.count + 1, sizeof(*sessions));
     size_t i = 0;
-    list_for_each(it, &m->all)
-    {
+    list_for_each (it, &m->all) {
         sessions[i++] = list_entry(it, struct entry, all)->session;
     }
     qsort(sessions, i, sizeof(*sessions), compare_ids);

@@ -3,8 +3,8 @@
 #define SERVER_STORE_SESSION_MAP_H
 
 /*
- * The sessions that a snapshot and the log behind it leave open: id -> timeout. The core keeps its own
- * table (core/session.h); this one is only filled during recovery and handed over.
+ * The sessions that a snapshot and the log behind it leave open: id -> timeout. The core keeps its
+ * own table (core/session.h); this one is only filled during recovery and handed over.
  */
 #include <stdbool.h>
 #include <stdint.h>

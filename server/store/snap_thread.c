@@ -34,7 +34,6 @@ struct snap_thread {
     char *snapshot_dir;
     char *log_dir;
     size_t retain_count;
-    size_t field_bytes_max;
     struct thread_queue *events;
     struct snapshot_writer *writer; /* the thread's; NULL: none begun, or it failed */
     int64_t zxid;                   /* the thread's; of the snapshot at hand */
@@ -87,8 +86,7 @@ static void write_payload(struct snap_thread *t, const struct buf *payload)
 static void purge(struct snap_thread *t, size_t retain_count)
 {
     struct purge_result result;
-    int rc =
-        purge_run(t->fs, t->snapshot_dir, t->log_dir, retain_count, t->field_bytes_max, &result);
+    int rc = purge_run(t->fs, t->snapshot_dir, t->log_dir, retain_count, &result);
     if (rc != 0) {
         /* Costs room, not safety; the next purge tries again. */
         log_warn(module, "cannot purge old snapshots and logs: %s", strerror(-rc));
@@ -161,7 +159,6 @@ int snap_thread_start(const struct snap_thread_config *config, struct snap_threa
     t->snapshot_dir = xstrdup(config->snapshot_dir);
     t->log_dir = xstrdup(config->log_dir);
     t->retain_count = config->retain_count;
-    t->field_bytes_max = config->field_bytes_max;
     t->events = config->events;
     int rc = worker_start(&t->worker, "zk-snap", handle, t);
     if (rc != 0) {

@@ -3,8 +3,8 @@
 #define SERVER_STORE_SNAPPY_H
 
 /*
- * Decoder for one raw snappy block (format description of the snappy project: a length, then literals
- * and copies). Just enough to read Apache's *.snappy snapshots; we never write them.
+ * Decoder for one raw snappy block (format description of the snappy project: a length, then
+ * literals and copies). Just enough to read Apache's *.snappy snapshots; we never write them.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,8 +12,8 @@
 
 #include "common/buf.h"
 
-/* Appends the decoded block to out; false if it is damaged or longer than bytes_max (out may then hold a
- * part of it). */
+/* Appends the decoded block to out; false if it is damaged or longer than bytes_max (out may then
+ * hold a part of it). */
 bool snappy_decode(const uint8_t *src, size_t len, size_t bytes_max, struct buf *out);
 
 #endif

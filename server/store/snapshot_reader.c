@@ -38,7 +38,6 @@ struct stream {
     uLong checksum;
     int64_t taken; /* bytes taken in all */
     bool at_end;   /* the source has no more */
-    size_t field_bytes_max;
     struct snapshot_info *info;
 };
 
@@ -54,27 +53,28 @@ static void sum_taken(struct stream *s)
     s->summed = s->start;
 }
 
-/* Moves the unread bytes to the front of a window with room for want bytes. */
-static void make_room(struct stream *s, size_t want)
+/* Moves the unread bytes to the front of the window. */
+static void move_down(struct stream *s)
 {
     sum_taken(s);
     memmove(s->window, s->window + s->start, s->end - s->start);
     s->end -= s->start;
     s->start = 0;
     s->summed = 0;
-    if (want > s->cap) {
-        s->cap = want + WINDOW_BYTES;
-        s->window = xrealloc(s->window, s->cap);
-    }
 }
 
-/* Has want unread bytes in the window, or all there are; how many, or -errno. */
+/* Has want unread bytes in the window, or all there are; how many, or -errno. A damaged length costs
+ * no more memory than the file has bytes: the window grows as they arrive. */
 static ssize_t look(struct stream *s, size_t want)
 {
     if (s->end - s->start < want && !s->at_end) {
-        make_room(s, want);
+        move_down(s);
     }
     while (s->end - s->start < want && !s->at_end) {
+        if (s->end == s->cap) {
+            s->cap *= 2;
+            s->window = xrealloc(s->window, s->cap);
+        }
         ssize_t got = snapshot_source_read(s->source, s->window + s->end, s->cap - s->end);
         if (got == -EBADMSG) {
             return bad(s, "damaged compression");
@@ -123,14 +123,14 @@ static int need_field(struct stream *s, size_t offset, size_t *end)
     struct wire w;
     wire_init(&w, s->window + s->start + offset, 4);
     int32_t len = wire_int(&w);
-    if (len < -1 || (len > 0 && (size_t)len > s->field_bytes_max)) {
+    if (len < -1) {
         return bad(s, "impossible length");
     }
     *end = offset + 4 + (len > 0 ? (size_t)len : 0);
     return need(s, *end);
 }
 
-/* ---- sections ------------------------------------------------------------------------------------------- */
+/* ---- sections -------------------------------------------------------------------------------- */
 
 static int read_header(struct stream *s)
 {
@@ -301,7 +301,8 @@ static int read_digest(struct stream *s)
     return read_seal(s);
 }
 
-/* Sections of a later version are passed over, but a seal must end them too, or the file was cut off. */
+/* Sections of a later version are passed over, but a seal must end them too, or the file was cut
+ * off. */
 static int skip_unknown(struct stream *s)
 {
     static const uint8_t end_mark[] = { 0, 0, 0, 1, '/' };
@@ -335,8 +336,9 @@ static int read_trailers(struct stream *s)
         left = look(s, LOOK_AHEAD_BYTES);
     }
     if (left == last_zxid_bytes) {
-        /* It equals the zxid of the file's name, or is that of a later txn whose effects the nodes may
-         * or may not have. Replay starts from the name's in both cases, so it is only checked. */
+        /* It equals the zxid of the file's name, or is that of a later txn whose effects the nodes
+         * may or may not have. Replay starts from the name's in both cases, so it is only checked.
+         */
         take(s, SNAPSHOT_LAST_ZXID_BYTES);
         return read_seal(s);
     }
@@ -372,14 +374,12 @@ static int read_all(struct stream *s, const struct snapshot_sink *sink)
 }
 
 int snapshot_read(const struct fsops *fs, const char *dir, const struct version_file *file,
-                  size_t field_bytes_max, const struct snapshot_sink *sink,
-                  struct snapshot_info *info)
+                  const struct snapshot_sink *sink, struct snapshot_info *info)
 {
     *info = (struct snapshot_info){ 0 };
     struct stream s = {
         .cap = WINDOW_BYTES,
         .checksum = 1,
-        .field_bytes_max = field_bytes_max,
         .info = info,
     };
     char *path = fs_join(dir, file->name);
@@ -396,9 +396,8 @@ int snapshot_read(const struct fsops *fs, const char *dir, const struct version_
     return rc;
 }
 
-int snapshot_read_payload(const void *data, size_t len, size_t field_bytes_max,
-                          const struct snapshot_sink *sink, struct snapshot_info *info,
-                          size_t *taken)
+int snapshot_read_payload(const void *data, size_t len, const struct snapshot_sink *sink,
+                          struct snapshot_info *info, size_t *taken)
 {
     *info = (struct snapshot_info){ 0 };
     /* The window is the whole stream: nothing is read into it, moved or summed. */
@@ -407,7 +406,6 @@ int snapshot_read_payload(const void *data, size_t len, size_t field_bytes_max,
         .cap = len,
         .end = len,
         .at_end = true,
-        .field_bytes_max = field_bytes_max,
         .info = info,
     };
     int rc = read_payload(&s, sink);

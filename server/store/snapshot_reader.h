@@ -3,10 +3,10 @@
 #define SERVER_STORE_SNAPSHOT_READER_H
 
 /*
- * Reads and checks a snapshot file in one pass (docs/on-disk.md, "Snapshot"). The content goes to a sink
- * as it is met; whether the checksum was right is known only at the end, so the sink's work is thrown
- * away when reading fails. The bytes of a file that a newer Apache wrote may go on behind the sections
- * known here; they are ignored, as Apache does.
+ * Reads and checks a snapshot file in one pass (docs/on-disk.md, "Snapshot"). The content goes to a
+ * sink as it is met; whether the checksum was right is known only at the end, so the sink's work is
+ * thrown away when reading fails. The bytes of a file that a newer Apache wrote may go on behind
+ * the sections known here; they are ignored, as Apache does.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 #include "server/jute/records.h"
 #include "server/store/version_dir.h"
 
-/* Called in file order; any may be NULL. Slices are borrowed. False: this cannot be; reading stops. */
+/* Called in file order; any may be NULL. Slices are borrowed. False: cannot be; reading stops. */
 struct snapshot_sink {
     void *arg;
     bool (*session)(void *arg, int64_t session_id, int32_t timeout_ms);
@@ -38,20 +38,17 @@ struct snapshot_info {
 };
 
 /*
- * Reads file (of directory dir). field_bytes_max: a path or data above this is taken for damage, before
- * memory is. 0: all checksums are right. -EBADMSG: not a whole snapshot, info->reason says why. Other
- * -errno: the file could not be read.
+ * Reads file (of directory dir). 0: all checksums are right. -EBADMSG: not a whole snapshot,
+ * info->reason says why. Other -errno: the file could not be read.
  */
 int snapshot_read(const struct fsops *fs, const char *dir, const struct version_file *file,
-                  size_t field_bytes_max, const struct snapshot_sink *sink,
-                  struct snapshot_info *info);
+                  const struct snapshot_sink *sink, struct snapshot_info *info);
 
 /*
  * Reads what a leader sends behind SNAP, all of it in memory: sessions, ACL map, nodes, the closing "/"
  * (quorum-protocol 6). 0: *taken is how many bytes that was. -EBADMSG: info->reason says why.
  */
-int snapshot_read_payload(const void *data, size_t len, size_t field_bytes_max,
-                          const struct snapshot_sink *sink, struct snapshot_info *info,
-                          size_t *taken);
+int snapshot_read_payload(const void *data, size_t len, const struct snapshot_sink *sink,
+                          struct snapshot_info *info, size_t *taken);
 
 #endif

@@ -86,7 +86,7 @@ void snapshot_source_close(struct snapshot_source *s)
     free(s);
 }
 
-/* ---- plain ---------------------------------------------------------------------------------------------- */
+/* ---- plain ----------------------------------------------------------------------------------- */
 
 static ssize_t read_plain(struct snapshot_source *s, void *dst, size_t len)
 {
@@ -97,7 +97,7 @@ static ssize_t read_plain(struct snapshot_source *s, void *dst, size_t len)
     return got;
 }
 
-/* ---- gzip ----------------------------------------------------------------------------------------------- */
+/* ---- gzip ------------------------------------------------------------------------------------ */
 
 static ssize_t fill_gzip(struct snapshot_source *s)
 {
@@ -136,7 +136,7 @@ static ssize_t read_gzip(struct snapshot_source *s, void *dst, size_t len)
     return (ssize_t)(want - s->inflater.avail_out);
 }
 
-/* ---- snappy ---------------------------------------------------------------------------------------------- */
+/* ---- snappy ---------------------------------------------------------------------------------- */
 
 /* Unpacks the next block into output; 1, or 0 at the end of the file. */
 static int fill_snappy(struct snapshot_source *s)

@@ -3,9 +3,9 @@
 #define SERVER_STORE_SNAPSHOT_SOURCE_H
 
 /*
- * The bytes of a snapshot file from front to back, unpacked: plain, gzip, or the stream that snappy-java
- * writes (16-byte header, then blocks led by their length). Checksums are over the unpacked bytes and
- * are not looked at here.
+ * The bytes of a snapshot file from front to back, unpacked: plain, gzip, or the stream that
+ * snappy-java writes (16-byte header, then blocks led by their length). Checksums are over the
+ * unpacked bytes and are not looked at here.
  */
 #include <sys/types.h>
 

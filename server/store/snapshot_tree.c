@@ -48,24 +48,23 @@ static int finish_load(struct data_tree *tree, int64_t zxid, struct snapshot_inf
 }
 
 int snapshot_load_tree(const struct fsops *fs, const char *dir, const struct version_file *file,
-                       size_t field_bytes_max, struct data_tree *tree, struct session_map *sessions,
+                       struct data_tree *tree, struct session_map *sessions,
                        struct snapshot_info *info)
 {
     struct load load = { tree, sessions };
     struct snapshot_sink sink = sink_of(&load);
     data_tree_clear(tree);
-    int rc = snapshot_read(fs, dir, file, field_bytes_max, &sink, info);
+    int rc = snapshot_read(fs, dir, file, &sink, info);
     return rc != 0 ? rc : finish_load(tree, file->zxid, info);
 }
 
-int snapshot_load_payload(const void *data, size_t len, int64_t zxid, size_t field_bytes_max,
-                          struct data_tree *tree, struct session_map *sessions,
-                          struct snapshot_info *info, size_t *taken)
+int snapshot_load_payload(const void *data, size_t len, int64_t zxid, struct data_tree *tree,
+                          struct session_map *sessions, struct snapshot_info *info, size_t *taken)
 {
     struct load load = { tree, sessions };
     struct snapshot_sink sink = sink_of(&load);
     data_tree_clear(tree);
-    int rc = snapshot_read_payload(data, len, field_bytes_max, &sink, info, taken);
+    int rc = snapshot_read_payload(data, len, &sink, info, taken);
     return rc != 0 ? rc : finish_load(tree, zxid, info);
 }
 

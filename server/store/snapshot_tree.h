@@ -3,25 +3,26 @@
 #define SERVER_STORE_SNAPSHOT_TREE_H
 
 /*
- * Snapshot file <-> data tree and sessions, in one go. A running server writes its snapshots in pieces
- * through the snapshot thread instead (snap_thread.h); this is for the start, for a learner and for tools.
+ * Snapshot file <-> data tree and sessions, in one go. A running server writes its snapshots in
+ * pieces through the snapshot thread instead (snap_thread.h); this is for the start, for a learner
+ * and for tools.
  */
 #include "server/store/session_map.h"
 #include "server/store/snapshot_reader.h"
 #include "server/tree/data_tree.h"
 
 /*
- * Fills tree, whatever it held, and sessions, which must be empty. 0; -EBADMSG (see info->reason) or
- * another -errno: both are then good for fini only, or for another load after session_map_fini/init.
+ * Fills tree, whatever it held, and sessions, which must be empty. 0; -EBADMSG (see info->reason)
+ * or another -errno: both are then good for fini only, or for another load after
+ * session_map_fini/init.
  */
 int snapshot_load_tree(const struct fsops *fs, const char *dir, const struct version_file *file,
-                       size_t field_bytes_max, struct data_tree *tree, struct session_map *sessions,
+                       struct data_tree *tree, struct session_map *sessions,
                        struct snapshot_info *info);
 
 /* The same from the stream behind SNAP; zxid: of the SNAP packet. *taken: bytes up to the signature. */
-int snapshot_load_payload(const void *data, size_t len, int64_t zxid, size_t field_bytes_max,
-                          struct data_tree *tree, struct session_map *sessions,
-                          struct snapshot_info *info, size_t *taken);
+int snapshot_load_payload(const void *data, size_t len, int64_t zxid, struct data_tree *tree,
+                          struct session_map *sessions, struct snapshot_info *info, size_t *taken);
 
 /* Writes snapshot.<tree->last_zxid> durably. The tree must not have an image in progress. */
 int snapshot_write_tree(const struct fsops *fs, const char *dir, struct data_tree *tree,

@@ -12,8 +12,13 @@
 #include "server/jute/wire.h"
 #include "server/store/version_dir.h"
 
-/* Small pieces are gathered up to this. */
-enum { FLUSH_BYTES = 256 * 1024 };
+enum {
+    FLUSH_BYTES = 256 * 1024, /* small pieces are gathered up to this */
+    /* The file is synced each time it has grown by this. With one sync at the end, a sync of the
+     * log, which is on the same disk, took up to 120 ms longer: it waited for hundreds of
+     * megabytes. */
+    SYNC_BYTES = 4 << 20,
+};
 
 /* Apache looks at the part before the first dot: this is no snapshot to it. */
 static const char temporary_prefix[] = "tmp.";
@@ -26,6 +31,7 @@ struct snapshot_writer {
     int64_t zxid;
     int fd;
     int64_t position;   /* bytes written to the file */
+    int64_t synced;     /* of them, on disk */
     struct buf pending; /* behind them */
     uLong checksum;     /* Adler-32 of all bytes up to the end of pending */
     int failed;
@@ -35,11 +41,16 @@ static int flush(struct snapshot_writer *w)
 {
     size_t len = buf_readable(&w->pending);
     int rc = fs_write_full(w->fs, w->fd, buf_head(&w->pending), len, w->position);
-    if (rc == 0) {
-        w->position += (int64_t)len;
-        buf_reset(&w->pending);
+    if (rc != 0) {
+        return rc;
     }
-    return rc;
+    w->position += (int64_t)len;
+    buf_reset(&w->pending);
+    if (w->position - w->synced < SYNC_BYTES) {
+        return 0;
+    }
+    w->synced = w->position;
+    return w->fs->fdatasync(w->fs->ctx, w->fd);
 }
 
 int snapshot_writer_write(struct snapshot_writer *w, const void *data, size_t len)
@@ -182,7 +193,7 @@ int64_t snapshot_writer_bytes(const struct snapshot_writer *w)
     return w->position + (int64_t)buf_readable(&w->pending);
 }
 
-/* ---- remains ------------------------------------------------------------------------------------------ */
+/* ---- remains --------------------------------------------------------------------------------- */
 
 struct removal {
     const struct fsops *fs;

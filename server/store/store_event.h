@@ -3,8 +3,8 @@
 #define SERVER_STORE_STORE_EVENT_H
 
 /*
- * What the log thread and the snapshot thread tell the server, through one thread_queue that the server
- * gives them. The receiver owns an event it has popped and frees it with free().
+ * What the log thread and the snapshot thread tell the server, through one thread_queue that the
+ * server gives them. The receiver owns an event it has popped and frees it with free().
  */
 #include <stdint.h>
 
@@ -14,7 +14,7 @@ enum store_event_type {
     STORE_LOG_SYNCED,   /* every txn up to zxid is durable */
     STORE_LOG_FAILED,   /* the log refuses everything from now on; the server must stop (rule L1) */
     STORE_SNAP_WRITTEN, /* snapshot.<zxid> is durable under its name */
-    STORE_SNAP_FAILED, /* nothing is left of snapshot.<zxid> but perhaps an older file of that name */
+    STORE_SNAP_FAILED,  /* there is no new snapshot.<zxid> */
 };
 
 struct store_event {

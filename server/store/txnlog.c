@@ -86,6 +86,9 @@ int txnlog_append(struct txnlog *log, int64_t zxid, const void *entry, size_t le
     if (zxid <= log->last_zxid) {
         return -EINVAL;
     }
+    if (log->opts.entry_bytes_max > 0 && len > log->opts.entry_bytes_max) {
+        return -EMSGSIZE;
+    }
     if (buf_readable(&log->batch) == 0) {
         log->first_zxid = zxid;
         if (log->fd < 0) {
@@ -105,7 +108,8 @@ bool txnlog_batch_is_full(const struct txnlog *log)
     return buf_readable(&log->batch) >= TXNLOG_BATCH_BYTES_MAX;
 }
 
-/* Creates the batch's own file. One that is there already may hold acknowledged txns: never touched. */
+/* Creates the batch's own file. One that is there already may hold acknowledged txns: never
+ * touched. */
 static int open_file(struct txnlog *log)
 {
     char *name = version_name_make(VERSION_LOG, log->first_zxid);
@@ -167,8 +171,9 @@ static int write_batch(struct txnlog *log)
     return rc;
 }
 
-/* Shortens the file to its content and lets go of it. Both only tidy up: the content is durable, and a
- * tail of zeros is legal. An error still ends the log, because a disk that gives one needs a person. */
+/* Shortens the file to its content and lets go of it. Both only tidy up: the content is durable,
+ * and a tail of zeros is legal. An error still ends the log, because a disk that gives one needs a
+ * person. */
 static int close_file(struct txnlog *log)
 {
     int rc = 0;

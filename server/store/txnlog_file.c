@@ -52,8 +52,8 @@ void txnlog_file_close(struct txnlog_file *f)
 }
 
 /*
- * Points *data at the bytes from offset on. Returns how many are there: at least want, or fewer if the
- * file ends before; or -errno.
+ * Points *data at the bytes from offset on. Returns how many are there: at least want, or fewer if
+ * the file ends before; or -errno.
  */
 static ssize_t peek(struct txnlog_file *f, int64_t offset, size_t want, const uint8_t **data)
 {
@@ -150,7 +150,7 @@ int txnlog_file_record(struct txnlog_file *f, int64_t offset, struct txnlog_reco
         record->state = RECORD_END;
         return checksum == 0 ? 0 : torn(record, "empty record");
     }
-    if (len < 0 || (size_t)len > f->entry_bytes_max) {
+    if (len < 0) {
         return bad(record, "impossible length");
     }
     record->end = offset + TXNLOG_RECORD_EXTRA_BYTES + len;
@@ -167,13 +167,19 @@ int txnlog_file_record(struct txnlog_file *f, int64_t offset, struct txnlog_reco
     return check_entry(record, checksum, p + TXNLOG_RECORD_HEAD_BYTES, (size_t)len);
 }
 
-/* A record begins with 0 0 0 0 and a checksum, which is not 0. */
-static bool looks_like_record(const uint8_t *p)
+/* What a disk writes whole or not at all; larger ones are multiples of it. */
+enum { SECTOR_BYTES = 512 };
+
+/* A record begins with 0 0 0 0, a checksum, which is not 0, and a length that a server would log. */
+static bool looks_like_record(const struct txnlog_file *f, const uint8_t *p)
 {
-    return is_zero(p, 4) && !is_zero(p + 4, 4);
+    struct wire w;
+    wire_init(&w, p + 8, 4);
+    int32_t len = wire_int(&w);
+    return is_zero(p, 4) && !is_zero(p + 4, 4) && len > 0 && (size_t)len <= f->entry_bytes_max;
 }
 
-int txnlog_file_find_record(struct txnlog_file *f, int64_t start, int64_t zxid)
+int txnlog_file_find_record(struct txnlog_file *f, int64_t start, int64_t zxid, int64_t *offset)
 {
     int64_t shortest = TXNLOG_RECORD_EXTRA_BYTES + TXN_HEADER_BYTES;
     for (int64_t at = start; at + shortest <= f->size;) {
@@ -186,17 +192,37 @@ int txnlog_file_find_record(struct txnlog_file *f, int64_t start, int64_t zxid)
             at += ZERO_BLOCK_BYTES - 7; /* a head may begin in it with up to seven zeros */
             continue;
         }
-        if (looks_like_record(p)) {
+        if (looks_like_record(f, p)) {
             struct txnlog_record record;
             int rc = txnlog_file_record(f, at, &record);
             if (rc != 0) {
                 return rc;
             }
             if (record.state == RECORD_OK && record.zxid > zxid) {
+                *offset = at;
                 return 1;
             }
         }
         at++;
+    }
+    return 0;
+}
+
+int txnlog_file_has_lost_sector(struct txnlog_file *f, int64_t start, int64_t end)
+{
+    /* The record at end may begin in a lost sector: its head begins with zeros. */
+    for (int64_t at = start; at < end;) {
+        const uint8_t *p;
+        int64_t next = at - at % SECTOR_BYTES + SECTOR_BYTES;
+        size_t want = (size_t)(next - at);
+        ssize_t got = peek(f, at, want, &p);
+        if (got < 0) {
+            return (int)got;
+        }
+        if (got >= (ssize_t)want && is_zero(p, want)) {
+            return 1;
+        }
+        at = next;
     }
     return 0;
 }

@@ -3,9 +3,10 @@
 #define SERVER_STORE_TXNLOG_FILE_H
 
 /*
- * One transaction log file, open for reading: says what stands at an offset, judges nothing. Whether a
- * damaged record is a torn tail or lost data depends on the other files: txnlog_reader.h decides that.
- * The file's length is taken once, so a file that is being written can be read as well.
+ * One transaction log file, open for reading: says what stands at an offset, judges nothing.
+ * Whether a damaged record is a torn tail or lost data depends on the other files: txnlog_reader.h
+ * decides that. The file's length is taken once, so a file that is being written can be read as
+ * well.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,8 +34,9 @@ enum header_state {
 enum record_state {
     RECORD_OK,
     RECORD_END, /* end of the file, or of its content: padding follows */
-    RECORD_TORN, /* does not fit into the file, or lacks its end mark: a write that was cut off. Apache
-                    takes this for the quiet end of the file */
+    /* Does not fit into the file, or lacks its end mark: a write that was cut off. Apache takes it
+     * for the quiet end of the file. */
+    RECORD_TORN,
     RECORD_BAD, /* complete, but not what was written. Apache refuses to start */
 };
 
@@ -47,13 +49,19 @@ struct txnlog_record {
     int64_t end; /* offset of the next record */
 };
 
-/* entry_bytes_max: a length above this is taken for garbage, before memory is. */
+/* entry_bytes_max: the longest entry that a server logs by its present configuration. A longer one
+ * was logged when the limit was higher, and is read as well: memory is taken only for a record that
+ * fits into the file. */
 int txnlog_file_open(const struct fsops *fs, const char *path, size_t entry_bytes_max,
                      struct txnlog_file *f);
 void txnlog_file_close(struct txnlog_file *f);
 int txnlog_file_header(struct txnlog_file *f, enum header_state *state);
 int txnlog_file_record(struct txnlog_file *f, int64_t offset, struct txnlog_record *record);
-/* Looks for a whole, valid record newer than zxid at any offset from start on. 1 found, 0 none, -errno. */
-int txnlog_file_find_record(struct txnlog_file *f, int64_t start, int64_t zxid);
+/* Looks for a whole, valid record newer than zxid at any offset from start on. 1 found, at *offset;
+ * 0 none; -errno. */
+int txnlog_file_find_record(struct txnlog_file *f, int64_t start, int64_t zxid, int64_t *offset);
+/* Whether a sector between start and end never reached the disk: a file is never written twice, so
+ * what was lost reads as zeros up to the end of its sector. 1, 0 or -errno. */
+int txnlog_file_has_lost_sector(struct txnlog_file *f, int64_t start, int64_t end);
 
 #endif

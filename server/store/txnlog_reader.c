@@ -83,21 +83,32 @@ static int open_file(struct txnlog_reader *r, size_t index, struct txnlog_file *
 }
 
 /*
- * One crash tears at most what was written but not synced: one batch. A valid record further behind than
- * that was synced after the damaged place, so the damage is not a torn tail.
+ * A valid record behind the damage was synced after it, unless both were in the one batch that a crash
+ * cut off. That batch is never further than this from its end, and what is missing of it is whole
+ * sectors; any other damage has cost acknowledged txns (L4).
  */
 static int check_nothing_follows(struct txnlog_reader *r, size_t index, struct txnlog_file *f,
                                  int64_t offset, const char *reason)
 {
     int64_t reach = TXNLOG_BATCH_BYTES_MAX + (int64_t)r->entry_bytes_max;
-    int rc = txnlog_file_find_record(f, offset + reach, r->seen_zxid);
+    int64_t next;
+    int rc = txnlog_file_find_record(f, offset + 1, r->seen_zxid, &next);
+    if (rc == 1) {
+        rc = txnlog_file_has_lost_sector(f, offset, next);
+        if (rc == 0) {
+            return fault_damage(r, index, offset, reason);
+        }
+    }
+    if (rc == 1) {
+        rc = txnlog_file_find_record(f, offset + reach, r->seen_zxid, &next);
+    }
     if (rc < 0) {
         return fault_io(r, index, rc);
     }
     return rc == 1 ? fault_damage(r, index, offset, reason) : 0;
 }
 
-/* ---- opening -------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static int judge_blank(struct txnlog_reader *r, size_t index, struct txnlog_file *f, bool *is_blank)
 {
@@ -200,7 +211,7 @@ void txnlog_reader_close(struct txnlog_reader *r)
     free(r);
 }
 
-/* ---- reading -------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static int open_current(struct txnlog_reader *r)
 {
@@ -362,7 +373,7 @@ int txnlog_reader_next(struct txnlog_reader *r, struct txnlog_entry *entry)
     return 0;
 }
 
-/* ---- asking --------------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 const char *txnlog_reader_error(const struct txnlog_reader *r)
 {

@@ -5,17 +5,18 @@
 /*
  * Reads the transaction log across its files, and decides what a damaged place means:
  *
- *                    | in the last file              | in a file that others follow
- *      padding, end  | end of the log                | go on with the next file
- *      torn record   | end of the log, cut there     | go on if the next file begins with the zxid that
- *                    |                               | is missing here (Apache leaves such a record behind
- *                    |                               | when it is killed), else refuse
- *      bad record    | end of the log, cut there     | refuse
+ *                    | in the last file          | in a file that others follow
+ *      padding, end  | end of the log            | go on with the next file
+ *      torn record   | end of the log, cut there | go on if the next file begins with the zxid that
+ *                    |                           | is missing here, as it does when Apache was
+ *                    |                           | killed in the middle of a write; else refuse
+ *      bad record    | end of the log, cut there | refuse
  *
- * "Last" is the last file that ever held a txn: empty files and files without a header behind it are
- * remains of a start that did not get far, and are removed (rule L3). Damage in the last file is a torn
- * tail only if no valid record stands further behind than one batch reaches: otherwise synced txns come
- * after it, and cutting would lose them (rule L4). A hole in the row of zxids is refused (rule L9).
+ * "Last" is the last file that ever held a txn: empty files and files without a header behind it
+ * are remains of a start that did not get far, and are removed (rule L3). Damage in the last file
+ * is a torn tail only if no valid record stands behind it that was not part of the same unsynced
+ * batch: otherwise cutting would lose acknowledged txns (rule L4). A hole in the row of zxids is
+ * refused (rule L9).
  *
  * Reading changes nothing on disk; txnlog_truncate.h does, given the tail found here. One thread.
  */
@@ -46,21 +47,22 @@ struct txnlog_tail {
 struct txnlog_reader;
 
 /*
- * Opens dir for reading all txns with a zxid greater than after_zxid. entry_bytes_max: see
- * txnlog_file.h; Apache uses twice jute.maxbuffer. 0 or -errno; on success *reader must be closed.
+ * Opens dir for reading all txns with a zxid greater than after_zxid. entry_bytes_max: twice
+ * jute.maxbuffer, see txnlog_file.h. 0 or -errno; on success *reader must be closed.
  */
 int txnlog_reader_open(const struct fsops *fs, const char *dir, int64_t after_zxid,
                        size_t entry_bytes_max, struct txnlog_reader **reader);
 void txnlog_reader_close(struct txnlog_reader *reader);
 
 /*
- * 1: *entry is the next txn. 0: end of the log. -EBADMSG: damaged, see txnlog_reader_error(). -ENODATA:
- * a txn is missing before the next one. Other -errno: a file could not be read. An error is final.
+ * 1: *entry is the next txn. 0: end of the log. -EBADMSG: damaged, see txnlog_reader_error().
+ * -ENODATA: a txn is missing before the next one. Other -errno: a file could not be read. An error
+ * is final.
  */
 int txnlog_reader_next(struct txnlog_reader *reader, struct txnlog_entry *entry);
 /* After an error: file, offset, zxid and what can be done, for the operator. Valid until close. */
 const char *txnlog_reader_error(const struct txnlog_reader *reader);
-/* The newest zxid met so far, txns up to after_zxid included, which are skipped but read; 0: none. */
+/* The newest zxid met so far, also among the txns up to after_zxid, which are skipped; 0: none. */
 int64_t txnlog_reader_seen_zxid(const struct txnlog_reader *reader);
 /* The files of the directory, oldest first. */
 const struct version_list *txnlog_reader_files(const struct txnlog_reader *reader);

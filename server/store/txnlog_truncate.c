@@ -52,7 +52,7 @@ int txnlog_repair(const struct fsops *fs, const char *dir, const struct version_
     return rc;
 }
 
-/* Where the first txn after zxid begins. 1: *tail says what to take off, 0: there is none, -errno. */
+/* Where the first txn after zxid begins. 1: *tail says what to take off; 0: none; -errno. */
 static int find_cut(struct txnlog_reader *reader, int64_t zxid, struct txnlog_tail *tail)
 {
     struct txnlog_entry entry;

@@ -3,9 +3,10 @@
 #define SERVER_STORE_VERSION_DIR_H
 
 /*
- * The names in a version-2 directory: log.<zxid> and snapshot.<zxid>[.gz|.snappy], the zxid in lower case
- * hex without padding. A log is named after its first txn, a snapshot after the last txn it contains.
- * Other names (temporary ones, an operator's log.5.bak) are not ours and are never touched.
+ * The names in a version-2 directory: log.<zxid> and snapshot.<zxid>[.gz|.snappy], the zxid in
+ * lower case hex without padding. A log is named after its first txn, a snapshot after the last
+ * txn it contains. Other names (temporary ones, an operator's log.5.bak) are not ours and are
+ * never touched.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -31,7 +32,7 @@ struct version_list {
 bool version_name_parse(const char *name, enum version_kind kind, struct version_file *file);
 /* "log.1f"; the caller frees it. */
 char *version_name_make(enum version_kind kind, int64_t zxid);
-/* Lists the files of one kind. 0 or -errno; on success the caller owns *list (version_list_fini). */
+/* Lists the files of one kind. 0 or -errno; on success free *list with version_list_fini. */
 int version_list_read(const struct fsops *fs, const char *dir, enum version_kind kind,
                       struct version_list *list);
 void version_list_fini(struct version_list *list);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * How fast the store is on this machine's disk: a log of small txns written with one sync per batch,
- * replayed; a snapshot of the resulting tree written and loaded. Arguments: an empty directory, and how
- * many txns (default 1,000,000). Prints one JSON object.
+ * How fast the store is on this machine's disk: a log of small txns written with one sync per
+ * batch, replayed; a snapshot of the resulting tree written and loaded. Arguments: an empty
+ * directory, and how many txns (default 1,000,000). Prints one JSON object.
  */
 #include <inttypes.h>
 #include <stdio.h>

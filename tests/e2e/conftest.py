@@ -123,9 +123,14 @@ def zk(server):
 
 
 @pytest.fixture
-def new_mount(bench, server):
+def mounts():
+    """The mounts of this test so far."""
+    return []
+
+
+@pytest.fixture
+def new_mount(bench, server, mounts):
     """new_mount(name, hosts=..., options=[...]): another mount, started."""
-    mounts = []
 
     def make(name="mnt", hosts=None, **options):
         mounts.append(Mount(bench, hosts or server.hosts, name, **options))

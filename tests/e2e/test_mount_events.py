@@ -15,15 +15,16 @@ def fence(zk, watcher, directory=""):
     """Everything that was announced before has arrived: a change of our own, made now, has."""
     name = f"{directory}/fence{len(watcher.events)}-{time.monotonic_ns()}".strip("/")
     zk.create(f"/{name}", b"")
-    watcher.wait(name, "CLOSE_WRITE")
+    watcher.wait(name)
 
 
 # ---- the two stories that everybody tells --------------------------------------------------------
 
 
-def test_configuration_centre(mount, zk):
+def test_configuration_centre(zk, new_mount):
     """inotifywait -m on the file; at the moment the event arrives, cat gives the new value."""
     zk.create("/username", b"javapub")
+    mount = new_mount()
     values = []
     watcher = mount.watch(
         "username",
@@ -37,9 +38,10 @@ def test_configuration_centre(mount, zk):
     assert values == [b"javapub-rodert"] * 2
 
 
-def test_service_discovery(server, mount, zk):
+def test_service_discovery(server, zk, new_mount):
     """Instances register as ephemerals; a crashed one disappears by itself."""
     zk.create("/services", None)
+    mount = new_mount()
     watcher = mount.watch("services", events=["create", "delete"])
     alive, crashing = server.client(), server.raw(timeout=1000)
     alive.create("/services/one", b"10.0.0.1:80", ephemeral=True)
@@ -59,16 +61,18 @@ def test_service_discovery(server, mount, zk):
 # ---- the event table -----------------------------------------------------------------------------
 
 
-def test_set_elsewhere(mount, zk):
+def test_set_elsewhere(zk, new_mount):
     zk.create("/f", b"1")
+    mount = new_mount()
     watcher = mount.watch("")
     zk.set("/f", b"2")
     fence(zk, watcher)
     assert watcher.kinds("f") == ["OPEN", "MODIFY", "CLOSE,CLOSE_WRITE"]
 
 
-def test_set_elsewhere_as_the_file_itself_sees_it(mount, zk):
+def test_set_elsewhere_as_the_file_itself_sees_it(zk, new_mount):
     zk.create("/f", b"1")
+    mount = new_mount()
     watcher = mount.watch("f")
     zk.set("/f", b"2")
     watcher.wait("f", "CLOSE_WRITE")
@@ -94,8 +98,9 @@ def test_directory_created_and_deleted_elsewhere(mount, zk):
     assert watcher.kinds("d") == ["CREATE,ISDIR", "DELETE,ISDIR"]
 
 
-def test_file_deleted_elsewhere(mount, zk):
+def test_file_deleted_elsewhere(zk, new_mount):
     zk.create("/f", b"1")
+    mount = new_mount()
     parent = mount.watch("", events=["delete"])
     itself = mount.watch("f", events=["delete_self"])
     zk.delete("/f")
@@ -104,8 +109,9 @@ def test_file_deleted_elsewhere(mount, zk):
     assert parent.kinds("f") == ["DELETE"]
 
 
-def test_acl_set_elsewhere(mount, zk):
+def test_acl_set_elsewhere(zk, new_mount):
     zk.create("/f", b"1")
+    mount = new_mount()
     watcher = mount.watch("", events=["attrib", "modify"])
     mount.read("f")
     acl, _ = zk.get_acls("/f")
@@ -116,8 +122,9 @@ def test_acl_set_elsewhere(mount, zk):
     watcher.wait("f", "MODIFY")
 
 
-def test_deleted_and_created_again_elsewhere(mount, zk):
+def test_deleted_and_created_again_elsewhere(zk, new_mount):
     zk.create("/f", b"1")
+    mount = new_mount()
     watcher = mount.watch("", events=["create", "delete"])
     for number in range(5):
         zk.delete("/f")
@@ -129,8 +136,9 @@ def test_deleted_and_created_again_elsewhere(mount, zk):
     assert watcher.kinds("f") == ["DELETE", "CREATE"] * 5
 
 
-def test_file_that_becomes_a_directory(mount, zk):
+def test_file_that_becomes_a_directory(zk, new_mount):
     zk.create("/f", b"1")
+    mount = new_mount()
     watcher = mount.watch("", events=["create", "delete"])
     assert mount.read("f") == b"1"
     zk.create("/f/child", b"")
@@ -139,10 +147,11 @@ def test_file_that_becomes_a_directory(mount, zk):
     assert os.listdir(mount / "f") == ["child"]
 
 
-def test_children_that_nobody_opened(mount, zk):
+def test_children_that_nobody_opened(zk, new_mount):
     zk.create("/d", None)
     for number in range(200):
         zk.create(f"/d/n{number}", b"0")
+    mount = new_mount()
     watcher = mount.watch("d", events=["modify", "close_write"])
     for number in range(200):
         zk.set(f"/d/n{number}", b"1")
@@ -152,9 +161,10 @@ def test_children_that_nobody_opened(mount, zk):
     assert all(len(watcher.of(f"d/n{number}", "MODIFY")) == 1 for number in range(200))
 
 
-def test_directory_of_ten_thousand_is_watched_once_established(mount, server, measure):
+def test_directory_of_ten_thousand_is_watched_once_established(server, new_mount, measure):
     count = 10_000
     create_children(server, "/big", count)
+    mount = new_mount()
     begin = time.monotonic()
     watcher = mount.watch("big", events=["close_write", "create", "delete"])
     measure("inotifywait on 10,000 children established", time.monotonic() - begin)
@@ -179,8 +189,9 @@ def create_children(server, path, count):
 # ---- not twice -----------------------------------------------------------------------------------
 
 
-def test_local_changes_are_not_announced_twice(bench, mount, zk):
+def test_local_changes_are_not_announced_twice(bench, zk, new_mount):
     zk.create("/d", None)
+    mount = new_mount()
     watcher = mount.watch("d", events=["create", "delete", "modify", "close_write", "move"])
     mount.write("d/f", b"one")
     mount.write("d/f", b"two")
@@ -200,8 +211,8 @@ def test_local_changes_are_not_announced_twice(bench, mount, zk):
 
 
 def test_change_by_another_mount_is_announced_as_any_other(new_mount, zk):
-    here, there = new_mount("here"), new_mount("there")
     zk.create("/f", b"1")
+    here, there = new_mount("here"), new_mount("there")
     watcher = here.watch("", events=["modify", "close_write", "create", "delete"])
     there.write("f", b"2")
     watcher.wait("f", "CLOSE_WRITE")
@@ -222,6 +233,7 @@ class Announced:
         self.mount, self.directory = mount, directory
         self.names = [f"{directory}/n{i}" for i in range(count)]
         self.last_read = {}
+        mount.shows(*self.names)
         self.watcher = mount.watch(directory, events=["close_write"], on_event=self._look)
 
     def _look(self, seen):
@@ -269,7 +281,7 @@ def hundred(zk):
         zk.create(f"/d/n{number}", b"first")
 
 
-def test_thousand_changes_at_100_a_second(mount, zk, hundred):
+def test_thousand_changes_at_100_a_second(zk, hundred, mount):
     announced = Announced(mount, "d", 100)
     values = change_100_files_1000_times(zk)
     announced.wait_for_last_values(values)
@@ -286,7 +298,7 @@ def test_thousand_changes_at_100_a_second(mount, zk, hundred):
 @pytest.mark.own_server()
 @pytest.mark.timeout(90)
 def test_thousand_changes_with_kill_9_and_restart_of_the_server_in_the_middle(
-    server, mount, zk, hundred
+    server, zk, hundred, mount
 ):
     announced = Announced(mount, "d", 100)
 
@@ -382,9 +394,10 @@ def test_server_that_is_down_for_longer_than_the_session(server, new_mount, zk, 
     announced.wait_for_last_values(values)
 
 
-def test_readers_see_the_new_value_when_the_event_comes_every_time(mount, zk):
+def test_readers_see_the_new_value_when_the_event_comes_every_time(zk, new_mount):
     """Publish, invalidate, announce: 500 changes, each read at its event."""
     zk.create("/f", b"0")
+    mount = new_mount()
     seen = []
     watcher = mount.watch(
         "f", events=["close_write"], on_event=lambda e: seen.append(mount.read("f"))
@@ -408,9 +421,10 @@ def test_session_file_raises_modify_when_the_state_changes(tap, new_mount):
     watcher.wait(".zk/session", "MODIFY", count=2)
 
 
-def test_events_come_while_the_file_is_held_open_and_read(mount, zk):
+def test_events_come_while_the_file_is_held_open_and_read(zk, new_mount):
     """Invalidation must not wait for a reader that waits for us."""
     zk.create("/f", b"0" * 100_000)
+    mount = new_mount()
     stop = threading.Event()
 
     def read_all_the_time():

@@ -135,6 +135,12 @@ def test_stale_pid_file_is_no_server(bench, ours):
     other.terminate()
 
 
+def test_server_in_the_background_keeps_no_descriptor_of_the_caller(bench, ours):
+    """The shell's descriptor 3 is the pipe that run() reads to its end."""
+    bench.run(f"{ZKSERVER} start {ours.config} 3>&1", shell=True, seconds=10)
+    bench.run([ZKSERVER, "stop", ours.config])
+
+
 def test_log_goes_where_it_is_asked_to(bench, ours):
     logs = bench.path("logs", "deep")
     env = {"ZOO_LOG_DIR": str(logs), "ZOOPIDFILE": str(bench.path("run", "zk.pid"))}

@@ -3,9 +3,11 @@
  * Any bytes as a snapshot. The first byte says how:
  *
  *      'f'  the rest is the file;  'g' packed with gzip;  's' in snappy-java's stream
- *      'p'  the rest is a payload: it gets a valid header and seal, so that the fuzzer reaches the tree
+ *      'p'  the rest is a payload: it gets a valid header and seal, so that the fuzzer reaches the
+ *           tree
  *
- * Either it is refused with a reason, or the tree that was loaded can be written and loads as the same.
+ * Either it is refused with a reason, or the tree that was loaded can be written and loads as the
+ * same.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -20,8 +22,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-enum { FIELD_BYTES_MAX = 4096 };
-
 static const struct data_tree_config config = { .hash_seed = 1, .extended_types = true };
 
 /* The loaded tree as text, and as snapshot.<zxid> in /d if write is true; NULL if it is refused. */
@@ -34,8 +34,7 @@ static char *load(struct fake_fs *f, const char *name, bool write)
     struct snapshot_info info;
     char *text = NULL;
     session_map_init(&sessions);
-    int rc =
-        snapshot_load_tree(fake_fs_ops(f), "/d", &file, FIELD_BYTES_MAX, tree, &sessions, &info);
+    int rc = snapshot_load_tree(fake_fs_ops(f), "/d", &file, tree, &sessions, &info);
     zk_assert(rc == 0 || (rc == -EBADMSG && info.reason != NULL));
     if (rc == 0) {
         size_t count;

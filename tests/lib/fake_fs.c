@@ -21,7 +21,8 @@ struct inode {
     struct bytes now;
     struct bytes synced;
     bool is_dir;
-    size_t refs; /* names, durable names and descriptors */
+    bool is_locked; /* a directory with an open lock */
+    size_t refs;    /* names, durable names and descriptors */
 };
 
 struct name {
@@ -47,7 +48,7 @@ struct fake_fs {
     bool has_failed;
 };
 
-/* ---- bytes, inodes, names ------------------------------------------------------------------------- */
+/* ---- bytes, inodes, names -------------------------------------------------------------------- */
 
 static void bytes_resize(struct bytes *b, size_t len)
 {
@@ -166,7 +167,7 @@ static bool has_parent(const struct fake_fs *f, const char *path)
     return n != NULL && n->inode->is_dir;
 }
 
-/* ---- the calls ------------------------------------------------------------------------------------ */
+/* ---- the calls ------------------------------------------------------------------------------- */
 
 /* Starts a call: takes the lock and says whether this one must fail. */
 static int enter(struct fake_fs *f)
@@ -205,6 +206,13 @@ static int take_fd(struct fake_fs *f, struct inode *inode)
     return -EMFILE;
 }
 
+static void release_fd(struct fake_fs *f, int index)
+{
+    f->open[index]->is_locked = false; /* only the descriptor of a lock is one of a directory */
+    inode_unref(f->open[index]);
+    f->open[index] = NULL;
+}
+
 static int open_locked(struct fake_fs *f, const char *path, enum fs_mode mode)
 {
     struct name *n = table_find(&f->now, path);
@@ -238,8 +246,8 @@ static int fake_close(void *ctx, int fd)
 {
     struct fake_fs *f = ctx;
     int rc = enter(f);
-    inode_unref(inode_of(f, fd));
-    f->open[fd - FD_BASE] = NULL;
+    (void)inode_of(f, fd); /* it is open */
+    release_fd(f, fd - FD_BASE);
     return leave(f, rc);
 }
 
@@ -380,7 +388,27 @@ static int fake_fsync_dir(void *ctx, const char *path)
     return leave(f, rc);
 }
 
-/* ---- control -------------------------------------------------------------------------------------- */
+static int lock_dir_locked(struct fake_fs *f, const char *path)
+{
+    struct name *n = table_find(&f->now, path);
+    if (n == NULL || !n->inode->is_dir) {
+        return -ENOENT;
+    }
+    if (n->inode->is_locked) {
+        return -EBUSY;
+    }
+    int fd = take_fd(f, n->inode);
+    n->inode->is_locked = fd >= 0;
+    return fd;
+}
+
+static int fake_lock_dir(void *ctx, const char *path)
+{
+    int rc = enter(ctx);
+    return leave(ctx, rc != 0 ? rc : lock_dir_locked(ctx, path));
+}
+
+/* ---- control --------------------------------------------------------------------------------- */
 
 struct fake_fs *fake_fs_new(void)
 {
@@ -399,6 +427,7 @@ struct fake_fs *fake_fs_new(void)
         .mkdir = fake_mkdir,
         .list_dir = fake_list_dir,
         .fsync_dir = fake_fsync_dir,
+        .lock_dir = fake_lock_dir,
     };
     pthread_mutex_init(&f->lock, NULL);
     return f;
@@ -476,8 +505,7 @@ void fake_fs_crash(struct fake_fs *f, uint64_t seed)
     prng_init(&p, seed);
     for (int i = 0; i < FD_MAX; i++) {
         if (f->open[i] != NULL) {
-            inode_unref(f->open[i]);
-            f->open[i] = NULL;
+            release_fd(f, i);
         }
     }
     if (seed == 0 || prng_below(&p, 2)) {
@@ -504,7 +532,7 @@ void fake_fs_crash(struct fake_fs *f, uint64_t seed)
     }
 }
 
-/* ---- straight access ------------------------------------------------------------------------------ */
+/* ---- straight access ------------------------------------------------------------------------- */
 
 void fake_fs_put(struct fake_fs *f, const char *path, const void *data, size_t len)
 {

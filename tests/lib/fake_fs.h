@@ -29,13 +29,13 @@ uint64_t fake_fs_calls(struct fake_fs *f);
 uint64_t fake_fs_syncs(struct fake_fs *f); /* fdatasync calls */
 
 /*
- * Loss of power. Seed 0: everything that was not synced is gone. Other seeds: each unsynced sector of 512
- * bytes is there or not by chance, each file has an old or new length, the unsynced names of a directory
- * are all there or none. Open descriptors are closed.
+ * Loss of power. Seed 0: everything that was not synced is gone. Other seeds: each unsynced sector
+ * of 512 bytes is there or not by chance, each file has an old or new length, the unsynced names of
+ * a directory are all there or none. Open descriptors are closed.
  */
 void fake_fs_crash(struct fake_fs *f, uint64_t seed);
 
-/* ---- for tests: straight access, durable at once, never failing ---------------------------------- */
+/* ---- for tests: straight access, durable at once, never failing ------------------------------ */
 
 void fake_fs_put(struct fake_fs *f, const char *path, const void *data, size_t len);
 /* Content of a file, valid until it changes; NULL: no such file. */

@@ -2,7 +2,8 @@
 #ifndef TESTS_LIB_TREE_TEXT_H
 #define TESTS_LIB_TREE_TEXT_H
 
-/* A tree and its sessions as sorted lines, in the form of tests/data/apache/standalone/golden.txt. */
+/* A tree and its sessions as sorted lines, in the form of tests/data/apache/standalone/golden.txt.
+ */
 #include "server/store/session_map.h"
 #include "server/tree/data_tree.h"
 

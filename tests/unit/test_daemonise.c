@@ -118,7 +118,7 @@ static void daemon_ready(struct daemonise *d, int said)
 {
     say(said, getpid());
     say(said, getsid(0));
-    /* As fusermount3 does for auto_unmount, a child keeps the descriptors that it was given. */
+    /* A child keeps the descriptors that it was given, as fusermount3 does for auto_unmount. */
     pid_t child = fork();
     if (child == 0) {
         pause();

@@ -14,7 +14,8 @@
 #include "server/store/fsops.h"
 #include "tests/lib/fake_fs.h"
 
-/* The same tests for the real file system and for the fake, so that the fake is like the real one. */
+/* The same tests for the real file system and for the fake, so that the fake is like the real one.
+ */
 struct fixture {
     const struct fsops *fs;
     struct fake_fs *fake; /* NULL: the real one */
@@ -197,6 +198,22 @@ static void test_replace_and_read_file(void **state)
     free(path);
 }
 
+static void test_lock_dir(void **state)
+{
+    struct fixture *x = *state;
+    const struct fsops *fs = x->fs;
+    int lock = fs->lock_dir(fs->ctx, x->dir);
+    assert_true(lock >= 0);
+    assert_int_equal(fs->lock_dir(fs->ctx, x->dir), -EBUSY);
+    assert_int_equal(fs->close(fs->ctx, lock), 0);
+    lock = fs->lock_dir(fs->ctx, x->dir);
+    assert_true(lock >= 0);
+    assert_int_equal(fs->close(fs->ctx, lock), 0);
+    char *none = fs_join(x->dir, "none");
+    assert_int_equal(fs->lock_dir(fs->ctx, none), -ENOENT);
+    free(none);
+}
+
 /* A path without a slash is made in the current directory. */
 static void test_make_relative_dirs(void **state)
 {
@@ -223,6 +240,7 @@ int main(void)
         BOTH(test_names),
         BOTH(test_make_dirs),
         BOTH(test_replace_and_read_file),
+        BOTH(test_lock_dir),
         cmocka_unit_test_setup_teardown(test_make_relative_dirs, setup_posix, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

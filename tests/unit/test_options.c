@@ -62,8 +62,8 @@ static void test_hosts(void **state)
         { "a/app/x", "a:2181/app/x" },
         { "a,b/app/", "a:2181,b:2181/app" },
         { "a/", "a:2181" },
-        { "[::1]", "[::1]:2181" },
-        { "[::1]:99/x", "[::1]:99/x" },
+        { "[::1]", "::1:2181" },
+        { "[::1]:99,a/x", "::1:99,a:2181/x" },
         { "a/..b", "a:2181/..b" },
         { "", NULL },
         { "/app", NULL },
@@ -77,6 +77,7 @@ static void test_hosts(void **state)
         { "::1", NULL },
         { "[::1", NULL },
         { "[::1]2181", NULL },
+        { "[]", NULL },
         { "a b", NULL },
         { "a//x", NULL },
         { "a/x/../y", NULL },
@@ -164,7 +165,7 @@ static void test_fstab_words_are_ignored(void **state)
     int err = parse(&o,
                     "defaults,_netdev,nofail,noauto,auto,user,users,rw,suid,dev,exec,"
                     "x-systemd.automount,x-systemd.idle-timeout=60,X-mount.mkdir,comment=x,"
-                    "nosuid,noatime,allow_other,default_permissions,no_auto_unmount",
+                    "nosuid,noatime,allow_other,default_permissions",
                     &error);
     assert_int_equal(err, 0);
     assert_string_equal(o.mount_options,
@@ -182,7 +183,7 @@ static void test_hosts_with_commas_stay_one_mount_option(void **state)
     assert_int_equal(fusefs_options_set_hosts(&o, "a,b/x", &error), 0);
     assert_int_equal(fusefs_options_parse(&o, &(struct fuse_args)FUSE_ARGS_INIT(0, NULL), &error),
                      0);
-    assert_string_equal(o.mount_options, "subtype=zkfs,fsname=a:2181\\,b:2181/x,auto_unmount");
+    assert_string_equal(o.mount_options, "subtype=zkfs,fsname=a:2181\\,b:2181/x");
     fusefs_options_fini(&o);
 }
 
@@ -256,7 +257,7 @@ static void test_help_and_print_cover_the_table(void **state)
     assert_non_null(strstr(text, "\ntimeout=1250ms\n"));
     assert_non_null(strstr(text, "\noffline=error\n"));
     assert_non_null(strstr(text, "\numask=0027\n"));
-    assert_non_null(strstr(text, "\nauto_unmount=true\n"));
+    assert_non_null(strstr(text, "\nallow_other=false\n"));
     assert_null(strstr(text, "_netdev"));
     free(text);
     fusefs_options_fini(&o);

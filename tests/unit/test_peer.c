@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -350,6 +351,40 @@ static void test_W1_close_session_takes_pending_ephemerals(void **state)
     world_fini(&w);
 }
 
+/* More ephemerals than a txn can list: all of them go, and every peer can read the txn. */
+static void test_L11_close_session_with_too_many_ephemerals_to_list(void **state)
+{
+    (void)state;
+    enum { COUNT = 20000 };
+    struct world w;
+    world_init(&w);
+    struct client *c = connected(&w);
+    char path[150];
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(path, sizeof(path), "/%0130d", i);
+        send_create(&w, c, i, path, CREATE_EPHEMERAL);
+        if (i % 100 == 0) {
+            sync_log(&w);
+        }
+    }
+    sync_log(&w);
+    assert_int_equal(w.tree->ephemerals_count, COUNT);
+    buf_reset(&c->out);
+    begin(&w, COUNT, OP_CLOSE_SESSION);
+    send_frame(&w, c);
+    struct log_entry_head head;
+    assert_true(w.peer->actions.log_batch.len > sizeof(head));
+    memcpy(&head, buf_head(&w.peer->actions.log_batch), sizeof(head));
+    assert_in_range(head.len, 2 * 0xfffff - 300, 2 * 0xfffff);
+    sync_log(&w);
+    expect_reply(c, COUNT, 0);
+    assert_int_equal(w.tree->ephemerals_count, 0);
+    assert_int_equal(session_count(&w.peer->sessions), 0);
+    assert_int_equal(w.peer->stats.digest_mismatches, 0);
+    close_conn(&w, c);
+    world_fini(&w);
+}
+
 static void test_expiry_deletes_ephemerals_then_closes(void **state)
 {
     (void)state;
@@ -483,6 +518,7 @@ int main(void)
         cmocka_unit_test(test_W4_resume_with_password_refuse_without),
         cmocka_unit_test(test_W5_client_from_the_future_is_closed_without_a_reply),
         cmocka_unit_test(test_W1_close_session_takes_pending_ephemerals),
+        cmocka_unit_test(test_L11_close_session_with_too_many_ephemerals_to_list),
         cmocka_unit_test(test_expiry_deletes_ephemerals_then_closes),
         cmocka_unit_test(test_failed_multi_changes_nothing_and_says_which),
         cmocka_unit_test(test_W2_sequence_counts_pending_creates),

@@ -15,8 +15,6 @@
 #include "server/store/snapshot_tree.h"
 #include "tests/lib/log_fixture.h"
 
-enum { FIELD_BYTES_MAX = 2 * 1048575 };
-
 #define DIR "/d/version-2"
 
 static const struct recovery_options options = {
@@ -26,8 +24,8 @@ static const struct recovery_options options = {
 };
 
 /*
- * Snapshots at 0, 10, 20 ... 60; log files of ten txns each that begin at 5, 15 ... 55, so that each
- * snapshot falls into the middle of a file; and log.1 with the first four.
+ * Snapshots at 0, 10, 20 ... 60; log files of ten txns each that begin at 5, 15 ... 55, so that
+ * each snapshot falls into the middle of a file; and log.1 with the first four.
  */
 static struct fake_fs *make_history(void)
 {
@@ -69,7 +67,7 @@ static void assert_recovers_all(struct fake_fs *f)
 static struct purge_result purge(struct fake_fs *f, size_t retain)
 {
     struct purge_result result;
-    assert_int_equal(purge_run(fake_fs_ops(f), DIR, DIR, retain, FIELD_BYTES_MAX, &result), 0);
+    assert_int_equal(purge_run(fake_fs_ops(f), DIR, DIR, retain, &result), 0);
     return result;
 }
 
@@ -170,7 +168,7 @@ static void test_L8_each_file_call_may_fail_once(void **state)
         struct fake_fs *f = make_history();
         struct purge_result result;
         fake_fs_fail_at(f, nth, EIO);
-        int rc = purge_run(fake_fs_ops(f), DIR, DIR, 3, FIELD_BYTES_MAX, &result);
+        int rc = purge_run(fake_fs_ops(f), DIR, DIR, 3, &result);
         has_failed = fake_fs_has_failed(f);
         assert_true(rc == 0 || (has_failed && rc == -EIO));
         fake_fs_fail_at(f, 0, 0);

@@ -91,7 +91,7 @@ static void assert_refused(struct fake_fs *f, int rc, const char *text)
     assert_refused_with(f, &default_options, rc, text);
 }
 
-/* ---- Apache's directories ------------------------------------------------------------------------------- */
+/* ---- Apache's directories -------------------------------------------------------------------- */
 
 static void test_apache_directory_newest_snapshot_and_log(void **state)
 {
@@ -208,7 +208,7 @@ static void test_apache_ensemble_directories_give_equal_trees(void **state)
     free(first);
 }
 
-/* ---- round trip -------------------------------------------------------------------------------------------- */
+/* ---- round trip ------------------------------------------------------------------------------ */
 
 static void test_own_snapshot_of_an_apache_tree_gives_the_same_tree(void **state)
 {
@@ -242,7 +242,7 @@ static void test_own_snapshot_of_an_apache_tree_gives_the_same_tree(void **state
     free(copy);
 }
 
-/* ---- empty directories --------------------------------------------------------------------------------------- */
+/* ---- empty directories ----------------------------------------------------------------------- */
 
 static void test_fresh_directory_gets_a_first_snapshot(void **state)
 {
@@ -269,14 +269,43 @@ static void test_fresh_directories_are_made_with_their_parents(void **state)
     struct fake_fs *f = *state;
     struct recovery_options opts = default_options;
     opts.data_dir = "/d/var/lib/zk";
-    opts.log_dir = "/d/log//zk";
+    opts.log_dir = "/d/log//zk/";
     struct recovery out;
     assert_int_equal(recovery_run(fake_fs_ops(f), &opts, &out), 0);
     assert_string_equal(out.snapshot_dir, "/d/var/lib/zk/version-2");
-    assert_string_equal(out.log_dir, "/d/log//zk/version-2");
+    assert_string_equal(out.log_dir, "/d/log/zk/version-2");
     recovery_fini(&out);
     fake_fs_crash(f, 0);
     assert_true(fake_fs_has(f, "/d/var/lib/zk/version-2/snapshot.0"));
+}
+
+static void test_one_directory_spelt_in_two_ways_is_one(void **state)
+{
+    struct fake_fs *f = *state;
+    struct recovery_options opts = default_options;
+    opts.log_dir = "//d/";
+    import_standalone(f);
+    char *golden = read_golden();
+    char *text = recover_text(f, &opts);
+    assert_string_equal(text, golden);
+    free(text);
+    free(golden);
+}
+
+static void test_second_server_on_a_directory_is_refused(void **state)
+{
+    struct fake_fs *f = *state;
+    struct recovery out;
+    import_standalone(f);
+    assert_int_equal(recovery_run(fake_fs_ops(f), &default_options, &out), 0);
+    fake_fs_put(f, "/d/version-2/log.4e", "", 0); /* the first server's, just made */
+    assert_refused(f, -EBUSY, "/d/version-2 is in use by another server");
+    assert_true(fake_fs_has(f, "/d/version-2/log.4e"));
+    struct recovery_options opts = default_options;
+    opts.data_dir = "/d/other";
+    assert_refused_with(f, &opts, -EBUSY, "/d/version-2 is in use by another server");
+    recovery_fini(&out);
+    assert_is_golden(f);
 }
 
 static void test_mixed_up_directories_are_refused(void **state)
@@ -314,7 +343,7 @@ static void test_separate_directories(void **state)
     free(golden);
 }
 
-/* ---- rules ------------------------------------------------------------------------------------------------------ */
+/* ---- rules ----------------------------------------------------------------------------------- */
 
 static void test_L3_header_torn_last_log_is_removed(void **state)
 {
@@ -384,6 +413,38 @@ static void test_L10_zxid_is_that_of_the_state(void **state)
         recovery_fini(&out);
     }
     free(whole);
+}
+
+/*
+ * A fuzzy snapshot, at its worst: named after zxid n, but with the effects of all 0x4d txns in it. The
+ * replay of those after n must lead to the same tree.
+ */
+static void test_L6_replay_over_a_fuzzy_snapshot_converges(void **state)
+{
+    struct fake_fs *f = *state;
+    import_standalone(f);
+    struct recovery out;
+    assert_int_equal(recovery_run(fake_fs_ops(f), &default_options, &out), 0);
+    assert_int_equal(snapshot_write_tree(fake_fs_ops(f), "/d/version-2", out.tree, out.sessions,
+                                         out.session_count),
+                     0);
+    recovery_fini(&out);
+    size_t len;
+    const uint8_t *file = fake_fs_get(f, "/d/version-2/snapshot.4d", &len);
+    uint8_t *copy = xmemdup(file, len);
+    fake_fs_remove(f, "/d/version-2/snapshot.4d");
+    fake_fs_remove(f, "/d/version-2/snapshot.36");
+    fake_fs_remove(f, "/d/version-2/snapshot.0");
+    for (int64_t zxid = 0; zxid <= 0x4d; zxid++) {
+        char *name = version_name_make(VERSION_SNAPSHOT, zxid);
+        char *path = fs_join("/d/version-2", name);
+        fake_fs_put(f, path, copy, len);
+        assert_is_golden(f);
+        fake_fs_remove(f, path);
+        free(path);
+        free(name);
+    }
+    free(copy);
 }
 
 static void test_L9_log_without_a_snapshot_is_refused(void **state)
@@ -463,7 +524,7 @@ static void test_wrong_digest_is_counted_not_refused(void **state)
     recovery_fini(&out);
 }
 
-/* ---- faults ----------------------------------------------------------------------------------------------------- */
+/* ---- faults ---------------------------------------------------------------------------------- */
 
 static void prepare_for_faults(struct fake_fs *f, bool is_fresh)
 {
@@ -516,7 +577,7 @@ static void test_each_file_call_may_fail_once(void **state)
     }
 }
 
-/* ---- number files --------------------------------------------------------------------------------------------------- */
+/* ---- number files ---------------------------------------------------------------------------- */
 
 static void test_number_files(void **state)
 {
@@ -592,12 +653,15 @@ int main(void)
         T(test_own_snapshot_of_an_apache_tree_gives_the_same_tree),
         T(test_fresh_directory_gets_a_first_snapshot),
         T(test_fresh_directories_are_made_with_their_parents),
+        T(test_one_directory_spelt_in_two_ways_is_one),
+        T(test_second_server_on_a_directory_is_refused),
         T(test_mixed_up_directories_are_refused),
         T(test_separate_directories),
         T(test_L3_header_torn_last_log_is_removed),
         T(test_L4_torn_tail_is_cut_and_the_log_goes_on),
         T(test_L5_unfinished_snapshot_is_removed),
         T(test_L10_zxid_is_that_of_the_state),
+        T(test_L6_replay_over_a_fuzzy_snapshot_converges),
         T(test_L9_log_without_a_snapshot_is_refused),
         T(test_L9_no_valid_snapshot_is_refused),
         T(test_L9_missing_log_after_the_snapshot_is_refused),

@@ -17,8 +17,6 @@
 #include "server/tree/image.h"
 #include "tests/lib/log_fixture.h"
 
-enum { FIELD_BYTES_MAX = 2 * 1048575 };
-
 struct fixture {
     struct fake_fs *fs;
     struct thread_queue events;
@@ -36,7 +34,6 @@ static void start(struct fixture *x, size_t retain_count)
         .snapshot_dir = "/d",
         .log_dir = "/d",
         .retain_count = retain_count,
-        .field_bytes_max = FIELD_BYTES_MAX,
         .events = &x->events,
     };
     assert_int_equal(snap_thread_start(&config, &x->thread), 0);
@@ -92,9 +89,7 @@ static void assert_whole(struct fixture *x, const char *name)
     struct version_file file = { .name = (char *)(uintptr_t)name };
     struct snapshot_info info;
     assert_true(version_name_parse(name, VERSION_SNAPSHOT, &file));
-    assert_int_equal(
-        snapshot_read(fake_fs_ops(x->fs), "/d", &file, FIELD_BYTES_MAX, &snapshot_sink_none, &info),
-        0);
+    assert_int_equal(snapshot_read(fake_fs_ops(x->fs), "/d", &file, &snapshot_sink_none, &info), 0);
     assert_int_equal(info.node_count, 304);
     assert_true(info.digest == x->tree->digest);
 }

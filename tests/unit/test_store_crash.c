@@ -20,9 +20,9 @@
 #include "tests/lib/log_fixture.h"
 
 /*
- * The life of a data directory: start, write, take snapshots, purge, lose the disk at any file call and
- * then the power, start again ... Txn number n is always the same, so the tree after it has a known
- * digest, and each start can be held against what had been reported durable.
+ * The life of a data directory: start, write, take snapshots, purge, lose the disk at any file call
+ * and then the power, start again ... Txn number n is always the same, so the tree after it has a
+ * known digest, and each start can be held against what had been reported durable.
  */
 enum { TXNS_MAX = 30000, STARTS = 30, SEEDS = 3 };
 
@@ -115,7 +115,6 @@ static void start(struct life *l)
         .snapshot_dir = l->state.snapshot_dir,
         .log_dir = l->state.log_dir,
         .retain_count = 3,
-        .field_bytes_max = 1 << 21,
         .events = &l->events,
     };
     assert_int_equal(snap_thread_start(&snap_config, &l->snap), 0);

@@ -111,6 +111,23 @@ static void test_L2_zxid_must_ascend(void **state)
     assert_int_equal(fixture_read_log(f, "/d", 7).count, 2);
 }
 
+/* L11: what a peer would refuse to read is not written. */
+static void test_L11_too_long_an_entry_is_refused(void **state)
+{
+    struct fake_fs *f = *state;
+    struct txnlog_options opts = { .entry_bytes_max = 200, .force_sync = true };
+    struct txnlog *log = txnlog_new(fake_fs_ops(f), "/d", &opts, 0);
+    struct buf entry = BUF_EMPTY;
+    fixture_entry(&entry, 1, 200);
+    assert_int_equal(txnlog_append(log, 1, buf_head(&entry), buf_readable(&entry)), -EMSGSIZE);
+    buf_fini(&entry);
+    assert_int_equal(txnlog_file_bytes(log), 0);
+    assert_int_equal(fixture_append(log, 1), 0);
+    assert_int_equal(txnlog_commit(log), 0);
+    txnlog_free(log);
+    assert_int_equal(fixture_read_log(f, "/d", 0).count, 1);
+}
+
 /* L3: the first commit into a file syncs the file and its name. */
 static void test_L3_new_file_is_durable_before_its_first_commit_returns(void **state)
 {
@@ -228,7 +245,9 @@ static void run_with_fault(uint64_t nth, bool *has_failed)
 {
     struct fake_fs *f = fake_fs_new();
     fake_fs_make_dir(f, "/d");
-    struct txnlog_options opts = { 16384, 20000, true };
+    struct txnlog_options opts = { .prealloc_bytes = 16384,
+                                   .file_bytes_max = 20000,
+                                   .force_sync = true };
     struct txnlog *log = txnlog_new(fake_fs_ops(f), "/d", &opts, 0);
     fake_fs_fail_at(f, nth, EIO);
     int64_t durable = 0;
@@ -275,7 +294,7 @@ static void test_L1_torn_batches_never_cost_a_committed_txn(void **state)
     for (uint64_t seed = 1; seed <= 300; seed++) {
         struct fake_fs *f = fake_fs_new();
         fake_fs_make_dir(f, "/d");
-        struct txnlog_options opts = { 16384, 0, true };
+        struct txnlog_options opts = { .prealloc_bytes = 16384, .force_sync = true };
         struct txnlog *log = txnlog_new(fake_fs_ops(f), "/d", &opts, 0);
         for (int64_t zxid = 1; zxid <= 40; zxid++) {
             assert_int_equal(fixture_append(log, zxid), 0);
@@ -304,6 +323,7 @@ int main(void)
         T(test_L1_force_sync_off_does_not_sync),
         T(test_L1_torn_batches_never_cost_a_committed_txn),
         T(test_L2_zxid_must_ascend),
+        T(test_L11_too_long_an_entry_is_refused),
         T(test_L3_new_file_is_durable_before_its_first_commit_returns),
         T(test_L3_existing_file_is_never_overwritten),
         T(test_preallocation_follows_the_apache_rule),

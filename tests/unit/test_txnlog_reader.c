@@ -14,8 +14,8 @@
 #include "tests/lib/log_fixture.h"
 
 /*
- * All txns of the fixture have records of the same length, so that offsets can be computed: record i
- * (from 0) of a file begins at 16 + i * RECORD_BYTES.
+ * All txns of the fixture have records of the same length, so that offsets can be computed: record
+ * i (from 0) of a file begins at 16 + i * RECORD_BYTES.
  */
 enum { ENTRY_BYTES = 85, RECORD_BYTES = ENTRY_BYTES + 13 };
 
@@ -143,7 +143,7 @@ static void test_padding_ends_a_file(void **state)
     }
 }
 
-/* ---- L3: files without txns ------------------------------------------------------------------------ */
+/* ---- L3: files without txns ------------------------------------------------------------------ */
 
 static void test_L3_empty_or_header_torn_last_file_is_removed(void **state)
 {
@@ -223,7 +223,7 @@ static void test_header_only_file_in_the_middle_is_fine(void **state)
     assert_int_equal(got.count, 5);
 }
 
-/* ---- L4: damage at the end of the last file --------------------------------------------------------- */
+/* ---- L4: damage at the end of the last file -------------------------------------------------- */
 
 static void test_L4_bad_crc_in_last_record_is_cut(void **state)
 {
@@ -270,7 +270,7 @@ static void test_L4_missing_end_mark_is_cut(void **state)
 static void test_L4_impossible_length_is_cut(void **state)
 {
     struct fake_fs *f = *state;
-    const uint8_t first_byte[] = { 0xff, 0x80, 0x7f, 0x01 };
+    const uint8_t first_byte[] = { 0xff, 0x80 };
     for (size_t i = 0; i < sizeof(first_byte); i++) {
         fixture_write_log(f, "/d", 1, 5);
         fixture_poke(f, "/d/log.1", record_at(4) + AT_LENGTH, first_byte[i]);
@@ -311,13 +311,43 @@ static void test_L4_valid_checksum_of_too_short_an_entry_is_cut(void **state)
     assert_cut_after(f, 5, "entry shorter than its header");
 }
 
-/* A batch whose first page did not arrive: nothing of it was acknowledged. */
-static void test_L4_valid_record_within_one_batch_of_the_damage_is_cut(void **state)
+/* jute.maxbuffer was lowered: what was logged under the old limit is no damage. */
+static void test_L4_entry_over_the_present_limit_is_read(void **state)
+{
+    struct fake_fs *f = *state;
+    struct txnlog *log = txnlog_new(fake_fs_ops(f), "/d", &fixture_log_options, 0);
+    for (int64_t zxid = 1; zxid <= 3; zxid++) {
+        struct buf entry = BUF_EMPTY;
+        fixture_entry(&entry, zxid, 2 * FIXTURE_ENTRY_MAX);
+        assert_int_equal(txnlog_append(log, zxid, buf_head(&entry), buf_readable(&entry)), 0);
+        buf_fini(&entry);
+    }
+    assert_int_equal(txnlog_roll(log), 0);
+    txnlog_free(log);
+    struct fixture_read got = fixture_recover_log(f, "/d", 0);
+    assert_int_equal(got.rc, 0);
+    assert_int_equal(got.count, 3);
+    assert_false(got.needs_repair);
+}
+
+/* A batch of which one sector did not arrive: nothing of it was acknowledged. */
+static void test_L4_lost_sector_of_the_last_batch_is_cut(void **state)
+{
+    struct fake_fs *f = *state;
+    fixture_write_log(f, "/d", 1, 40);
+    for (size_t at = 512; at < 1024; at++) {
+        fixture_poke(f, "/d/log.1", at, 0);
+    }
+    assert_cut_after(f, 5, "after zxid 0x5"); /* the sixth lies across the sector's edge */
+}
+
+/* Bytes that were on disk once have changed: what follows may have been acknowledged. */
+static void test_L4_flipped_bit_before_valid_txns_is_a_stop(void **state)
 {
     struct fake_fs *f = *state;
     fixture_write_log(f, "/d", 1, 5);
     fixture_flip(f, "/d/log.1", record_at(2) + AT_ENTRY + 50);
-    assert_cut_after(f, 2, "bad checksum at offset 212, after zxid 0x2");
+    assert_refused(f, -EBADMSG, "bad checksum at offset 212, after zxid 0x2");
 }
 
 /* The same damage, but with more behind it than one batch can hold. */
@@ -352,7 +382,7 @@ static void test_L4_damage_before_synced_txns_is_a_stop(void **state)
     assert_refused(f, -EBADMSG, "missing header at offset 0");
 }
 
-/* ---- damage in a file that others follow -------------------------------------------------------------- */
+/* ---- damage in a file that others follow ----------------------------------------------------- */
 
 static void test_L4_bad_crc_in_an_earlier_file_is_a_stop(void **state)
 {
@@ -423,7 +453,7 @@ static void test_torn_record_older_than_the_snapshot_does_not_matter(void **stat
     assert_int_equal(fixture_read_log(f, "/d", 5).count, 2);
 }
 
-/* ---- L2, L9 --------------------------------------------------------------------------------------------- */
+/* ---- L2, L9 ---------------------------------------------------------------------------------- */
 
 static void test_L2_descending_zxid_is_a_stop(void **state)
 {
@@ -458,7 +488,7 @@ static void test_L9_a_later_epoch_begins_with_counter_1(void **state)
     assert_refused(f, -ENODATA, "goes on with zxid 0x400000002, but the txns after 0x100000003");
 }
 
-/* ---- reading under faults ------------------------------------------------------------------------------ */
+/* ---- reading under faults -------------------------------------------------------------------- */
 
 static void test_each_file_call_of_a_recovery_may_fail_once(void **state)
 {
@@ -495,7 +525,7 @@ static void test_each_file_call_of_a_recovery_may_fail_once(void **state)
     }
 }
 
-/* ---- S10: truncation ------------------------------------------------------------------------------------ */
+/* ---- S10: truncation ------------------------------------------------------------------------- */
 
 static void write_three_files(struct fake_fs *f)
 {
@@ -540,7 +570,8 @@ static void test_S10_unknown_zxid_changes_nothing(void **state)
     assert_int_equal(fake_fs_count(f, "/d"), 0);
 }
 
-/* Stopped at any call, with any part of it on disk: the log is readable and not shorter than asked. */
+/* Stopped at any call, with any part of it on disk: the log is readable and not shorter than asked.
+ */
 static void test_S10_each_file_call_may_fail_once(void **state)
 {
     (void)state;
@@ -589,7 +620,9 @@ int main(void)
         T(test_L4_zero_length_with_checksum_is_cut),
         T(test_L4_garbage_behind_the_last_record_is_cut),
         T(test_L4_valid_checksum_of_too_short_an_entry_is_cut),
-        T(test_L4_valid_record_within_one_batch_of_the_damage_is_cut),
+        T(test_L4_entry_over_the_present_limit_is_read),
+        T(test_L4_lost_sector_of_the_last_batch_is_cut),
+        T(test_L4_flipped_bit_before_valid_txns_is_a_stop),
         T(test_L4_damage_before_synced_txns_is_a_stop),
         T(test_L4_bad_crc_in_an_earlier_file_is_a_stop),
         T(test_L4_torn_record_in_an_earlier_file_is_a_stop_if_it_is_missing),

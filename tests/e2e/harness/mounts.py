@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A running zkfs on a mount point of its own."""
+import os
 import subprocess
 from pathlib import Path
 
@@ -75,6 +76,11 @@ class Mount:
                 return
             self.process.killed_by_test = True
             self.process.wait()
+
+    def shows(self, *names):
+        """Waits until names that another client has just created are there."""
+        for name in names:
+            wait_for(f"{self.name} shows {name}", lambda n=name: os.path.lexists(self.path / n), 5)
 
     # ---- the file system ------------------------------------------------------------------------
 
