@@ -249,6 +249,33 @@ static int repair_tail(struct run *r)
     return rc != 0 ? refuse_io(r, "repair the end of the log in", r->out->log_dir, rc) : 0;
 }
 
+/* A killed process leaves what it had written but not synced in the kernel's cache: found now, and gone with
+ * the power. What a server counts as its own is durable first. */
+static int sync_found(struct run *r)
+{
+    const struct fsops *fs = r->fs;
+    const struct txnlog_tail *tail = txnlog_reader_tail(r->reader);
+    const struct version_list *logs = txnlog_reader_files(r->reader);
+    size_t kept = tail->needs_repair ? tail->keep_files : logs->count;
+    int rc = 0;
+    if (kept > 0) {
+        char *path = fs_join(r->out->log_dir, logs->files[kept - 1].name);
+        int fd = fs->open(fs->ctx, path, FS_WRITE);
+        rc = fd < 0 ? fd : fs->fdatasync(fs->ctx, fd);
+        if (fd >= 0) {
+            fs->close(fs->ctx, fd);
+        }
+        free(path);
+    }
+    if (rc == 0) {
+        rc = fs->fsync_dir(fs->ctx, r->out->log_dir);
+    }
+    if (rc == 0) {
+        rc = fs->fsync_dir(fs->ctx, r->out->snapshot_dir);
+    }
+    return rc != 0 ? refuse_io(r, "sync", r->out->log_dir, rc) : 0;
+}
+
 static int open_reader(struct run *r, int64_t after_zxid)
 {
     /* A txn is a request with what the leader added to it; no server logs more than twice the limit. */
@@ -336,6 +363,9 @@ static int run(struct run *r)
     rc = find_state(r);
     if (rc == 0) {
         rc = repair_tail(r);
+    }
+    if (rc == 0) {
+        rc = sync_found(r);
     }
     if (rc == 0) {
         rc = snapshot_remove_temporaries(r->fs, out->snapshot_dir);

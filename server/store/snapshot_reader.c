@@ -345,23 +345,17 @@ static int read_trailers(struct stream *s)
     return left < 0 ? (int)left : skip_unknown(s);
 }
 
-static int read_payload(struct stream *s, const struct snapshot_sink *sink)
+static int read_all(struct stream *s, const struct snapshot_sink *sink)
 {
-    int rc = read_sessions(s, sink);
+    int rc = read_header(s);
+    if (rc == 0) {
+        rc = read_sessions(s, sink);
+    }
     if (rc == 0) {
         rc = read_acls(s, sink);
     }
     if (rc == 0) {
         rc = read_nodes(s, sink);
-    }
-    return rc;
-}
-
-static int read_all(struct stream *s, const struct snapshot_sink *sink)
-{
-    int rc = read_header(s);
-    if (rc == 0) {
-        rc = read_payload(s, sink);
     }
     if (rc == 0) {
         rc = read_seal(s);
@@ -393,24 +387,5 @@ int snapshot_read(const struct fsops *fs, const char *dir, const struct version_
     rc = read_all(&s, sink);
     free(s.window);
     snapshot_source_close(s.source);
-    return rc;
-}
-
-int snapshot_read_payload(const void *data, size_t len, const struct snapshot_sink *sink,
-                          struct snapshot_info *info, size_t *taken)
-{
-    *info = (struct snapshot_info){ 0 };
-    /* The window is the whole stream: nothing is read into it, moved or summed. */
-    struct stream s = {
-        .window = (uint8_t *)(uintptr_t)data,
-        .cap = len,
-        .end = len,
-        .at_end = true,
-        .info = info,
-    };
-    int rc = read_payload(&s, sink);
-    if (rc == 0) {
-        *taken = s.start;
-    }
     return rc;
 }

@@ -44,11 +44,4 @@ struct snapshot_info {
 int snapshot_read(const struct fsops *fs, const char *dir, const struct version_file *file,
                   const struct snapshot_sink *sink, struct snapshot_info *info);
 
-/*
- * Reads what a leader sends behind SNAP, all of it in memory: sessions, ACL map, nodes, the closing "/"
- * (quorum-protocol 6). 0: *taken is how many bytes that was. -EBADMSG: info->reason says why.
- */
-int snapshot_read_payload(const void *data, size_t len, const struct snapshot_sink *sink,
-                          struct snapshot_info *info, size_t *taken);
-
 #endif

@@ -58,16 +58,6 @@ int snapshot_load_tree(const struct fsops *fs, const char *dir, const struct ver
     return rc != 0 ? rc : finish_load(tree, file->zxid, info);
 }
 
-int snapshot_load_payload(const void *data, size_t len, int64_t zxid, struct data_tree *tree,
-                          struct session_map *sessions, struct snapshot_info *info, size_t *taken)
-{
-    struct load load = { tree, sessions };
-    struct snapshot_sink sink = sink_of(&load);
-    data_tree_clear(tree);
-    int rc = snapshot_read_payload(data, len, &sink, info, taken);
-    return rc != 0 ? rc : finish_load(tree, zxid, info);
-}
-
 /* Runs the image to its end, piece by piece into the writer. */
 static int write_image(struct snapshot_writer *w, struct tree_image *image)
 {

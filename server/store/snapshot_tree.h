@@ -20,10 +20,6 @@ int snapshot_load_tree(const struct fsops *fs, const char *dir, const struct ver
                        struct data_tree *tree, struct session_map *sessions,
                        struct snapshot_info *info);
 
-/* The same from the stream behind SNAP; zxid: of the SNAP packet. *taken: bytes up to the signature. */
-int snapshot_load_payload(const void *data, size_t len, int64_t zxid, struct data_tree *tree,
-                          struct session_map *sessions, struct snapshot_info *info, size_t *taken);
-
 /* Writes snapshot.<tree->last_zxid> durably. The tree must not have an image in progress. */
 int snapshot_write_tree(const struct fsops *fs, const char *dir, struct data_tree *tree,
                         const struct saved_session *sessions, size_t session_count);
