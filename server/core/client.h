@@ -8,6 +8,9 @@
  *
  *      pending: write(xid 5, submitted) - read(xid 6, held) - write(xid 7, submitted)
  *
+ * Behind a sync everything is held: the leader answers it when a quorum has confirmed its leadership, which
+ * may take longer than the next write, and answers keep the order of the requests.
+ *
  * Requests that arrive before the session is settled are all held. Thread: the core's. Pure.
  */
 #include <stdbool.h>
@@ -46,6 +49,7 @@ struct client {
     struct list paused;      /* the shell's: connections that it has stopped reading */
     struct list pending;     /* struct pending.line */
     int32_t pending_count;
+    int32_t syncs_submitted; /* of pending; what comes behind one waits for its answer */
     struct client_stats {
         int64_t received;
         int64_t sent;

@@ -265,6 +265,8 @@ static void send_uptodate(struct zab *z, struct handler *h)
 {
     send_simple(z, h->link, ZAB_UPTODATE, -1, SLICE_NULL);
     h->state = HANDLER_ACTIVE;
+    h->heard_ms = z->now_ms;
+    h->silence_max_ms = ticks_ms(z, z->config.sync_limit_ticks);
 }
 
 /* A quorum has everything that we have: it is committed, and we lead (E6). */
@@ -306,7 +308,6 @@ static void on_newleader_ack(struct zab *z, struct handler *h)
         return; /* the second one, in answer to UPTODATE */
     }
     h->state = HANDLER_SYNCED;
-    h->silence_max_ms = ticks_ms(z, z->config.sync_limit_ticks);
     if (!h->is_observer) {
         /* What it had logged before it came still stands in its log. */
         quorum_ack(&z->leader.quorum, h->sid, h->known_zxid);
@@ -356,6 +357,17 @@ static void commit(struct zab *z)
     zab_deliver(z);
 }
 
+/* W2: prep's view of the sessions is ahead of the tree, as its view of the nodes is. */
+static void propose_session(struct zab *z, const struct request *req)
+{
+    struct wire w;
+    wire_init(&w, req->body.data, slice_size(req->body));
+    int32_t timeout_ms = wire_int(&w);
+    if (wire_ok(&w)) {
+        session_propose(z->sessions, req->session_id, timeout_ms, z->now_ms);
+    }
+}
+
 bool leader_propose(struct zab *z, const struct request *req)
 {
     struct leader *l = &z->leader;
@@ -371,6 +383,9 @@ bool leader_propose(struct zab *z, const struct request *req)
     prep_request(&l->prep, req, zxid, &p->entry);
     p->origin = req->origin;
     p->cxid = req->cxid;
+    if (req->type == OP_CREATE_SESSION) {
+        propose_session(z, req);
+    }
     zab_add(z, ZAB_DO_LOG_APPEND)->proposal = p;
     list_for_each (it, &l->handlers) {
         const struct handler *h = list_entry(it, struct handler, all);
@@ -388,14 +403,56 @@ void leader_on_log_synced(struct zab *z)
     commit(z);
 }
 
-/* ---- syncs ------------------------------------------------------------------------------------------------------ */
+/* ---- pings and syncs -------------------------------------------------------------------------------------------- */
+
+static void ping(struct zab *z)
+{
+    struct leader *l = &z->leader;
+    l->round++;
+    l->next_ping_ms = z->now_ms + z->config.tick_time_ms / 2;
+    list_for_each (it, &l->handlers) {
+        struct handler *h = list_entry(it, struct handler, all);
+        if (h->state < HANDLER_SYNCING) {
+            continue;
+        }
+        send_simple(z, h->link, ZAB_PING, z->history.logged_zxid, SLICE_NULL);
+        if (h->state == HANDLER_ACTIVE && h->first_round == 0) {
+            h->first_round = l->round;
+        }
+    }
+}
+
+/* Has a quorum, us included, answered this round of pings or a later one? */
+static bool is_confirmed(const struct zab *z, int64_t round)
+{
+    int32_t count = 1;
+    list_for_each (it, &z->leader.handlers) {
+        const struct handler *h = list_entry(it, struct handler, all);
+        count += !h->is_observer && h->first_round != 0 && h->first_round + h->answered > round;
+    }
+    return ensemble_is_majority(z->config.ensemble, count);
+}
+
+/* One round at a time serves all the syncs that came while the last one was under way. */
+static void confirm_leadership(struct zab *z)
+{
+    struct leader *l = &z->leader;
+    if (list_is_empty(&l->syncs) || !is_confirmed(z, l->round)) {
+        return;
+    }
+    const struct leader_sync *last = list_entry(l->syncs.prev, struct leader_sync, line);
+    if (last->round > l->round) {
+        ping(z);
+    }
+}
 
 void leader_sync(struct zab *z, int64_t link, uint64_t origin, int32_t cxid)
 {
     struct leader_sync *s = xmalloc(sizeof(*s));
-    *s = (struct leader_sync){ .zxid = z->history.logged_zxid, .link = link, .origin = origin,
-                               .cxid = cxid };
+    *s = (struct leader_sync){ .zxid = z->history.logged_zxid, .round = z->leader.round + 1,
+                               .link = link, .origin = origin, .cxid = cxid };
     list_push_back(&z->leader.syncs, &s->line);
+    confirm_leadership(z);
     leader_answer_syncs(z);
 }
 
@@ -403,7 +460,7 @@ void leader_answer_syncs(struct zab *z)
 {
     while (!list_is_empty(&z->leader.syncs)) {
         struct leader_sync *s = list_entry(z->leader.syncs.next, struct leader_sync, line);
-        if (s->zxid > z->history.delivered_zxid) {
+        if (s->zxid > z->history.delivered_zxid || !is_confirmed(z, s->round)) {
             return;
         }
         if (s->link != 0) {
@@ -454,7 +511,10 @@ static void on_revalidate(struct zab *z, struct handler *h, const struct quorum_
         return;
     }
     struct session *s = session_find(z->sessions, session_id);
-    bool is_valid = s && !s->closing;
+    bool is_valid = s != NULL;
+    if (is_valid && s->closing) {
+        return; /* the closeSession on its way will be the answer */
+    }
     if (is_valid) {
         s->owner_sid = h->sid;
         session_add(z->sessions, session_id, timeout_ms, z->now_ms);
@@ -467,8 +527,11 @@ static void on_revalidate(struct zab *z, struct handler *h, const struct quorum_
 }
 
 /* W3: sessions that were active at the learner since its last answer. */
-static void on_ping_reply(struct zab *z, const struct quorum_packet *packet)
+static void on_ping_reply(struct zab *z, struct handler *h, const struct quorum_packet *packet)
 {
+    h->answered += h->first_round != 0;
+    confirm_leadership(z);
+    leader_answer_syncs(z);
     struct wire w;
     wire_init(&w, packet->data.data, slice_size(packet->data));
     while (wire_left(&w) >= 12) {
@@ -511,7 +574,7 @@ void leader_on_packet(struct zab *z, int64_t link, const struct quorum_packet *p
         on_ack(z, h, packet->zxid);
         break;
     case ZAB_PING:
-        on_ping_reply(z, packet);
+        on_ping_reply(z, h, packet);
         break;
     case ZAB_REQUEST:
         on_request(z, h, packet);
@@ -537,16 +600,6 @@ static void drop_silent(struct zab *z)
     }
 }
 
-static void ping(struct zab *z)
-{
-    list_for_each (it, &z->leader.handlers) {
-        const struct handler *h = list_entry(it, struct handler, all);
-        if (h->state >= HANDLER_SYNCING) {
-            send_simple(z, h->link, ZAB_PING, z->history.logged_zxid, SLICE_NULL);
-        }
-    }
-}
-
 void leader_on_tick(struct zab *z)
 {
     struct leader *l = &z->leader;
@@ -563,7 +616,6 @@ void leader_on_tick(struct zab *z)
         return;
     }
     if (z->now_ms >= l->next_ping_ms) {
-        l->next_ping_ms = z->now_ms + z->config.tick_time_ms / 2;
         ping(z);
     }
 }
@@ -611,6 +663,7 @@ void leader_end(struct zab *z)
         prep_fini(&l->prep);
         l->has_prep = false;
     }
+    session_table_drop_proposed(z->sessions);
     if (z->config.ensemble->voter_count > 1) {
         zab_add(z, ZAB_DO_LISTEN)->on = false;
     }

@@ -50,12 +50,16 @@ struct handler {
     int64_t known_zxid;    /* its log certainly holds our history up to here */
     int64_t heard_ms;      /* a packet of it came last */
     int64_t silence_max_ms;
+    int64_t first_round; /* of pings, the first that it must answer; 0: none yet */
+    int64_t answered;    /* rounds from there on that it has answered */
 };
 
-/* A sync on the line: answered when everything up to zxid is committed. */
+/* A sync on the line: answered when everything up to zxid is delivered, and a quorum has said, after the
+ * sync came, that it still follows us: else a new leader might have committed more. */
 struct leader_sync {
     struct list line;
     int64_t zxid;
+    int64_t round;   /* of pings, begun after it came */
     int64_t link;    /* the learner that asked, or 0: a client of ours */
     uint64_t origin;
     int32_t cxid;
@@ -72,6 +76,7 @@ struct leader {
     int64_t next_zxid;
     int64_t deadline_ms;  /* of the phases before BROADCAST */
     int64_t next_ping_ms;
+    int64_t round;        /* pings sent to all */
 };
 
 void leader_begin(struct zab *z);
@@ -89,7 +94,7 @@ int64_t leader_deadline_ms(const struct zab *z);
 bool leader_propose(struct zab *z, const struct request *req);
 /* link is the learner that asked, or 0. */
 void leader_sync(struct zab *z, int64_t link, uint64_t origin, int32_t cxid);
-/* Answers the syncs whose turn it is; after delivering. */
+/* Answers the syncs whose turn it is; after delivering, and after an answer to a ping. */
 void leader_answer_syncs(struct zab *z);
 
 #endif

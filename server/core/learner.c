@@ -272,8 +272,13 @@ static void take_commit(struct zab *z, int64_t zxid)
     zab_deliver(z);
 }
 
+/* The leader counts the answers to what it sent behind UPTODATE, and Apache's learners, too, ignore what
+ * comes in front of that. */
 static void answer_ping(struct zab *z, int64_t zxid)
 {
+    if (z->learner.state < LEARNER_ACTIVE) {
+        return;
+    }
     struct buf touched = BUF_EMPTY;
     session_take_touched(z->sessions, &touched);
     send_simple(z, ZAB_PING, zxid,
@@ -295,14 +300,31 @@ static void on_revalidate(struct zab *z, const struct quorum_packet *packet)
     }
 }
 
+/* SYNC stands behind the commits that the sync must show; our own log may lag behind them. */
 static void on_sync_answer(struct zab *z)
 {
-    struct list *it = list_pop_front(&z->learner.syncs);
-    if (it) {
+    list_for_each (it, &z->learner.syncs) {
         struct forwarded *f = list_entry(it, struct forwarded, line);
+        if (!f->is_answered) {
+            f->is_answered = true;
+            f->zxid = z->history.committed_zxid;
+            break;
+        }
+    }
+    learner_answer_syncs(z);
+}
+
+void learner_answer_syncs(struct zab *z)
+{
+    while (!list_is_empty(&z->learner.syncs)) {
+        struct forwarded *f = list_entry(z->learner.syncs.next, struct forwarded, line);
+        if (!f->is_answered || f->zxid > z->history.delivered_zxid) {
+            return;
+        }
         struct zab_action *a = zab_add(z, ZAB_DO_DELIVER_SYNC);
         a->origin = f->origin;
         a->cxid = f->cxid;
+        list_remove(&f->line);
         free(f);
     }
 }

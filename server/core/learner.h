@@ -40,6 +40,8 @@ struct forwarded {
     int64_t session_id;
     int32_t cxid;
     uint64_t origin;
+    bool is_answered; /* a sync: SYNC came */
+    int64_t zxid;     /* then; what had been committed by that time, and must be delivered first */
 };
 
 struct learner {
@@ -73,6 +75,8 @@ int64_t learner_deadline_ms(const struct zab *z);
 void learner_submit(struct zab *z, const struct request *req);
 void learner_sync(struct zab *z, uint64_t origin, int32_t cxid);
 void learner_revalidate(struct zab *z, int64_t session_id, int32_t timeout_ms);
+/* Answers the syncs whose turn it is; after delivering. */
+void learner_answer_syncs(struct zab *z);
 /* The local client that waits for this txn, or 0. */
 uint64_t learner_origin_of(struct zab *z, int64_t session_id, int32_t cxid);
 

@@ -139,23 +139,30 @@ static void drain_reads(struct peer *p, struct client *c)
 static void submit_held(struct peer *p, struct client *c, struct pending *w)
 {
     w->submitted = true;
+    c->syncs_submitted += w->type == OP_SYNC;
     submit_pending(p, c, w, (struct slice){ w->body, w->body_len });
 }
 
-/* The session is settled: everything that was held goes its way. */
-static void start_held(struct peer *p, struct client *c)
+static struct pending *first_to_submit(const struct client *c)
 {
-    struct pending *first;
-    /* While nothing is on the line a sync is answered, and gone, before submit_held returns. */
-    for (drain_reads(p, c); (first = client_first_pending(c)) && !first->submitted;
-         drain_reads(p, c)) {
-        submit_held(p, c, first);
-    }
     list_for_each (it, &c->pending) {
         struct pending *w = list_entry(it, struct pending, line);
         if (!w->submitted && is_submitted_type(w->type)) {
-            submit_held(p, c, w);
+            return w;
         }
+    }
+    return NULL;
+}
+
+/* The session is settled, or a sync is answered: what was held goes its way, up to the next sync. One that is
+ * answered at once is gone before submit_held returns. */
+static void start_held(struct peer *p, struct client *c)
+{
+    struct pending *w;
+    drain_reads(p, c);
+    while (c->state == CLIENT_READY && c->syncs_submitted == 0 && (w = first_to_submit(c)) != NULL) {
+        submit_held(p, c, w);
+        drain_reads(p, c);
     }
 }
 
@@ -173,7 +180,7 @@ static void on_request(struct peer *p, struct client *c, int32_t xid, int32_t ty
 {
     bool ready = c->state == CLIENT_READY;
     bool goes_to_zab = is_submitted_type(type);
-    bool submitted = ready && goes_to_zab;
+    bool submitted = ready && goes_to_zab && c->syncs_submitted == 0;
     if (ready && !goes_to_zab && !client_first_pending(c)) {
         struct pending now = { .xid = xid, .type = type, .arrived_ms = p->now_ms };
         answer_read(p, c, &now, body);
@@ -185,6 +192,7 @@ static void on_request(struct peer *p, struct client *c, int32_t xid, int32_t ty
     w->arrived_ms = p->now_ms;
     w->wall_ms = p->wall_ms;
     if (submitted) {
+        c->syncs_submitted += type == OP_SYNC;
         submit_pending(p, c, w, body);
     }
 }
@@ -261,8 +269,11 @@ static void resume_session(struct peer *p, struct client *c, const struct connec
     c->session_id = r->session_id;
     if (!p->is_leader) {
         ask_leader(p, c);
-    } else if (!s || s->closing) {
+    } else if (!s) {
         refuse_session(p, c);
+    } else if (s->closing) {
+        c->state = CLIENT_SETTLING; /* until the closeSession is applied, see end_session */
+        list_push_back(&p->revalidating, &c->revalidating);
     } else {
         s->owner_sid = p->config.ensemble->self_sid;
         attach_session(p, c, s);
@@ -275,6 +286,9 @@ static void on_revalidated(struct peer *p, int64_t session_id, bool is_valid)
         struct client *c = list_entry(it, struct client, revalidating);
         if (c->session_id != session_id) {
             continue;
+        }
+        if (!is_valid && session_find(&p->sessions, session_id)) {
+            continue; /* it is over, but not yet in our tree */
         }
         list_remove(&c->revalidating);
         if (is_valid) {
@@ -381,6 +395,17 @@ static void answer_origin(struct peer *p, const struct proposal *prop)
     }
 }
 
+/* Who wanted to resume it is told now. */
+static void refuse_waiting(struct peer *p, int64_t session_id)
+{
+    list_for_each_safe (it, next, &p->revalidating) {
+        struct client *c = list_entry(it, struct client, revalidating);
+        if (c->session_id == session_id) {
+            refuse_session(p, c);
+        }
+    }
+}
+
 /* Before anyone hears "expired", the session's ephemerals are gone. */
 static void end_session(struct peer *p, int64_t session_id, uint64_t origin)
 {
@@ -396,6 +421,7 @@ static void end_session(struct peer *p, int64_t session_id, uint64_t origin)
         s->client = NULL;
     }
     session_remove(&p->sessions, s);
+    refuse_waiting(p, session_id);
 }
 
 static void count_for_snapshot(struct peer *p)
@@ -435,7 +461,10 @@ static void deliver_sync(struct peer *p, uint64_t origin, int32_t cxid)
     struct pending *done = find_waiting(p, origin, cxid, &c);
     if (done) {
         read_request(p, c, done->xid, OP_SYNC, (struct slice){ done->body, done->body_len });
+        c->syncs_submitted--;
         complete(p, c, done);
+        list_remove(&c->settled);
+        list_push_back(&p->settled, &c->settled);
     }
 }
 

@@ -15,6 +15,7 @@ void session_table_init(struct session_table *t, int64_t sid, int64_t start_ms, 
         list_init(&t->ring[i]);
     }
     list_init(&t->touched);
+    t->proposed_count = 0;
     t->reports_touches = false;
     t->tick_ms = tick_ms;
     t->swept_tick = now_ms / tick_ms;
@@ -31,6 +32,7 @@ static void free_session(struct hlink *link, void *arg)
 void session_table_clear(struct session_table *t)
 {
     htable_drain(&t->by_id, free_session, NULL);
+    t->proposed_count = 0;
     list_init(&t->touched);
     for (int i = 0; i < SESSION_RING; i++) {
         list_init(&t->ring[i]);
@@ -90,14 +92,38 @@ struct session *session_add(struct session_table *t, int64_t id, int32_t timeout
         list_init(&s->touched);
         htable_insert(&t->by_id, &s->by_id, hash_u64((uint64_t)id, t->hash_seed));
     }
+    t->proposed_count -= s->is_proposed;
+    s->is_proposed = false;
     s->timeout_ms = timeout_ms;
     session_touch(t, s, now_ms);
     return s;
 }
 
+void session_propose(struct session_table *t, int64_t id, int32_t timeout_ms, int64_t now_ms)
+{
+    if (!session_find(t, id)) {
+        session_add(t, id, timeout_ms, now_ms)->is_proposed = true;
+        t->proposed_count++;
+    }
+}
+
+void session_table_drop_proposed(struct session_table *t)
+{
+    for (size_t i = 0; i < t->by_id.used && t->proposed_count > 0; i++) {
+        for (struct hlink *l = t->by_id.buckets[i], *next; l; l = next) {
+            next = l->next; /* removing an entry leaves the others where they are */
+            struct session *s = list_entry(l, struct session, by_id);
+            if (s->is_proposed) {
+                session_remove(t, s);
+            }
+        }
+    }
+}
+
 void session_remove(struct session_table *t, struct session *s)
 {
     zk_assert(s->client == NULL);
+    t->proposed_count -= s->is_proposed;
     list_remove(&s->bucket);
     list_remove(&s->touched);
     htable_remove(&t->by_id, &s->by_id);
@@ -152,10 +178,13 @@ void session_take_touched(struct session_table *t, struct buf *out)
 
 void session_table_encode(const struct session_table *t, struct buf *out)
 {
-    put_int(out, (int32_t)t->by_id.count);
+    put_int(out, (int32_t)((int64_t)t->by_id.count - t->proposed_count));
     for (size_t i = 0; i < t->by_id.used; i++) {
         for (const struct hlink *l = t->by_id.buckets[i]; l; l = l->next) {
             const struct session *s = list_entry(l, struct session, by_id);
+            if (s->is_proposed) {
+                continue;
+            }
             put_long(out, s->id);
             put_int(out, s->timeout_ms);
         }

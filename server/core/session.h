@@ -27,6 +27,7 @@ struct session {
     int64_t id;
     int32_t timeout_ms;
     int64_t expiry_tick; /* the tick at whose end it dies without another touch */
+    bool is_proposed;    /* on the leader: its createSession is not in the tree yet */
     bool closing;        /* a closeSession was prepared: later writes of it fail (W1) */
     int64_t owner_sid;   /* on the leader: the server that its client is connected to; 0: not known yet */
     struct list touched; /* in session_table.touched, on a learner */
@@ -37,6 +38,7 @@ struct session_table {
     struct htable by_id;
     struct list ring[SESSION_RING];
     int32_t tick_ms;
+    int64_t proposed_count;
     struct list touched; /* sessions active since the leader was last told (W3) */
     bool reports_touches; /* a learner's table: it collects them */
     int64_t swept_tick; /* buckets up to here have been looked at */
@@ -60,6 +62,11 @@ int64_t session_table_next_id(struct session_table *t);
 struct session *session_find(const struct session_table *t, int64_t id);
 /* Starts tracking, or gives a known session this time-out; either way it has a full one from now. */
 struct session *session_add(struct session_table *t, int64_t id, int32_t timeout_ms, int64_t now_ms);
+/* On the leader: its createSession is proposed. Followers may know it, and its client write through them, before
+ * the leader's own log is that far. The next session_add of it is the txn's. */
+void session_propose(struct session_table *t, int64_t id, int32_t timeout_ms, int64_t now_ms);
+/* The role is over: what was only proposed may never be. */
+void session_table_drop_proposed(struct session_table *t);
 void session_remove(struct session_table *t, struct session *s);
 void session_touch(struct session_table *t, struct session *s, int64_t now_ms);
 /* One session whose time is over, taken out of the ring; NULL when there is none left. It stays in the
@@ -73,7 +80,7 @@ void session_table_renew(struct session_table *t, int64_t now_ms);
 /* Id and time-out of each session touched since the last call, as a PING reply carries them. */
 void session_take_touched(struct session_table *t, struct buf *out);
 
-/* The snapshot's session part: count, then id and time-out each. */
+/* The snapshot's session part: count, then id and time-out each; not what is only proposed. */
 void session_table_encode(const struct session_table *t, struct buf *out);
 
 /* The password of a session id, the same on every server (W4): 16 bytes of java.util.Random seeded with

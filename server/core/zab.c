@@ -76,6 +76,8 @@ void zab_deliver(struct zab *z)
     }
     if (z->role == STATE_LEADING) {
         leader_answer_syncs(z);
+    } else if (z->role != STATE_LOOKING) {
+        learner_answer_syncs(z);
     }
 }
 
