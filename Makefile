@@ -160,6 +160,22 @@ fuzz: ## fuzz FUZZ=config for FUZZ_SECONDS=60 with clang's libFuzzer
 	build/fuzz/fuzz_$(FUZZ) -max_total_time=$(FUZZ_SECONDS) -timeout=10 -artifact_prefix=build/fuzz/$(FUZZ)- \
 		build/fuzz/$(FUZZ) tests/fuzz/corpus/$(FUZZ)
 
+# ---- simulator -----------------------------------------------------------------------------------
+SIM_O := $(call objs_of,$(wildcard tests/sim/*.c))
+SEEDS ?= 1000
+FIRST ?= 1
+JOBS  ?= 2
+
+$(B)/bin/sim: $(SIM_O) $(TESTLIB_O) $(SERVER_A)
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(SIM_O) $(TESTLIB_O) -Wl,--start-group $(SERVER_A) -Wl,--end-group \
+		$(SERVER_LIBS)
+
+.PHONY: sim
+sim: $(B)/bin/sim ## simulate ensembles: SEEDS=1000 runs from seed FIRST=1 on; V=1 shows every step
+	@$< $(if $(filter 1,$(V)),-v) -j $(JOBS) $(FIRST) $(SEEDS)
+
 .PHONY: check
 check: all unit fuzz-replay lint-arrows ## fast tests, under a minute
 

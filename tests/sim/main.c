@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sim [-v] [-j jobs] first count: runs that many seeds. Each job is a process, so that an assertion of the
+ * product, too, fails one seed and not the whole run. Every 50th seed is run twice and must take the same
+ * steps. The last line is `sim: N passed, N failed`.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "tests/sim/world.h"
+
+enum { JOBS_MAX = 16, TWICE_EVERY = 50 };
+
+/* One job's progress, in memory that outlives it. */
+struct progress {
+    uint64_t seed; /* at work */
+    bool is_done;
+    int64_t passed;
+    int64_t failed;
+    int64_t txns;
+    int64_t answers;
+    int64_t reigns;
+    uint64_t events;
+};
+
+struct run {
+    uint64_t first;
+    uint64_t count;
+    uint64_t jobs;
+    bool is_verbose;
+    struct progress *progress; /* one a job, shared with it */
+};
+
+static void run_seed(const struct run *run, uint64_t seed, struct progress *p)
+{
+    struct run_result result;
+    world_run(seed, run->is_verbose, &result);
+    if (seed % TWICE_EVERY == 0) {
+        struct run_result again;
+        world_run(seed, false, &again);
+        if (again.trace != result.trace || again.events != result.events) {
+            printf("seed %" PRIu64 ": two runs took different steps\n", seed);
+            exit(3);
+        }
+    }
+    if (run->count == 1) {
+        printf("seed %" PRIu64 ": trace %016" PRIx64 ", %" PRIu64 " events\n", seed, result.trace,
+               result.events);
+    }
+    p->txns += result.txns;
+    p->answers += result.answers;
+    p->reigns += result.elections;
+    p->events += result.events;
+    p->passed++;
+}
+
+/* The job's seeds from its current one on. */
+static void work(const struct run *run, struct progress *p)
+{
+    for (; p->seed < run->first + run->count; p->seed += run->jobs) {
+        run_seed(run, p->seed, p);
+    }
+    p->is_done = true;
+    exit(0);
+}
+
+static pid_t start_job(const struct run *run, uint64_t job)
+{
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid < 0) {
+        perror("fork");
+        exit(2);
+    }
+    if (pid == 0) {
+        work(run, &run->progress[job]);
+    }
+    return pid;
+}
+
+/* A job that ended early leaves the seed that ended it. */
+static void wait_for_jobs(const struct run *run, pid_t *pids)
+{
+    uint64_t running = run->jobs;
+    while (running > 0) {
+        int status;
+        pid_t pid = wait(&status);
+        for (uint64_t job = 0; job < run->jobs; job++) {
+            struct progress *p = &run->progress[job];
+            if (pids[job] != pid) {
+                continue;
+            }
+            running--;
+            if (!p->is_done) {
+                p->failed++;
+                printf("FAILED: seed %" PRIu64 "; again: make sim SEEDS=1 FIRST=%" PRIu64 " V=1\n",
+                       p->seed, p->seed);
+                p->seed += run->jobs;
+                pids[job] = start_job(run, job);
+                running++;
+            }
+        }
+    }
+}
+
+static void usage(void)
+{
+    fprintf(stderr, "usage: sim [-v] [-j jobs] first count\n");
+    exit(2);
+}
+
+int main(int argc, char **argv)
+{
+    struct run run = { .jobs = 2 };
+    pid_t pids[JOBS_MAX];
+    int opt;
+    while ((opt = getopt(argc, argv, "vj:")) != -1) {
+        if (opt == 'v') {
+            run.is_verbose = true;
+        } else if (opt == 'j') {
+            run.jobs = strtoull(optarg, NULL, 10);
+        } else {
+            usage();
+        }
+    }
+    if (argc - optind != 2 || run.jobs < 1 || run.jobs > JOBS_MAX) {
+        usage();
+    }
+    run.first = strtoull(argv[optind], NULL, 10);
+    run.count = strtoull(argv[optind + 1], NULL, 10);
+    log_set_level(LOG_ERROR);
+    size_t size = run.jobs * sizeof(struct progress);
+    run.progress = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (run.progress == MAP_FAILED) {
+        perror("mmap");
+        return 2;
+    }
+    for (uint64_t job = 0; job < run.jobs; job++) {
+        run.progress[job].seed = run.first + job;
+        pids[job] = start_job(&run, job);
+    }
+    wait_for_jobs(&run, pids);
+    struct progress sum = { 0 };
+    for (uint64_t job = 0; job < run.jobs; job++) {
+        const struct progress *p = &run.progress[job];
+        sum.passed += p->passed;
+        sum.failed += p->failed;
+        sum.txns += p->txns;
+        sum.answers += p->answers;
+        sum.reigns += p->reigns;
+        sum.events += p->events;
+    }
+    printf("%" PRIu64 " events, %" PRId64 " reigns, %" PRId64 " txns, %" PRId64 " answers\n",
+           sum.events, sum.reigns, sum.txns, sum.answers);
+    printf("sim: %" PRId64 " passed, %" PRId64 " failed\n", sum.passed, sum.failed);
+    return sum.failed > 0 || sum.passed == 0;
+}
