@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Three and five servers elect, replicate, lose members and take them back, among themselves and
+together with Apache's."""
+import signal
+import time
+
+import pytest
+from kazoo.client import KazooState
+
+from harness import rawzk
+from harness.bench import ZKSERVER
+from harness.ensemble import Ensemble, Writer
+from harness.waiting import holds_for, wait_for
+
+
+@pytest.fixture
+def new_ensemble(bench):
+    """new_ensemble(kinds, **zoo_cfg): servers that are not started yet."""
+    made = []
+
+    def make(kinds=("zkserver",) * 3, **settings):
+        made.append(Ensemble(bench, kinds, **settings))
+        return made[-1]
+
+    yield make
+    for ensemble in made:
+        ensemble.close()
+
+
+@pytest.fixture
+def three(new_ensemble):
+    return new_ensemble().start()
+
+
+def write_some(ensemble, parent, count, server=None):
+    client = ensemble.client([server] if server else None)
+    client.ensure_path(parent)
+    for number in range(count):
+        client.create(f"{parent}/n{number}", b"v%d" % number)
+    client.stop()
+
+
+# ---- election ------------------------------------------------------------------------------------
+
+
+def test_the_largest_sid_leads_when_all_are_new(three):
+    assert three.leader().sid == 3
+    assert [three.mode(s) for s in three.servers] == ["follower", "follower", "leader"]
+
+
+def test_one_of_three_does_not_serve(new_ensemble):
+    ensemble = new_ensemble()
+    server = ensemble.servers[0].start(wait=False)
+    not_serving = "This ZooKeeper instance is not currently serving requests\n"
+    wait_for("its client port", lambda: server.four_letter("srvr") == not_serving)
+    assert holds_for(1, lambda: server.four_letter("mntr") == not_serving)
+    assert server.four_letter("ruok") == "imok"
+    assert server.four_letter("isro") == "null"
+
+
+def test_servers_that_come_one_by_one(new_ensemble):
+    """Two are enough, and the third follows whoever leads, whatever its sid."""
+    ensemble = new_ensemble()
+    one, two, three = ensemble.servers
+    one.start(wait=False)
+    two.start(wait=False)
+    ensemble.wait_until_serving()
+    assert ensemble.leader() is two
+    write_some(ensemble, "/early", 20, one)
+    three.start()
+    assert ensemble.leader() is two
+    ensemble.assert_equal_trees()
+
+
+def test_the_longer_log_wins_over_the_larger_sid(three):
+    three.servers[2].kill9()
+    write_some(three, "/late", 10, three.servers[0])
+    for server in three.servers[:2]:
+        server.kill9()
+    # One that has the writes and the one that misses them: half of each other's quorum.
+    three.servers[2].start(wait=False)
+    three.servers[0].start(wait=False)
+    three.wait_until_serving()
+    assert three.leader() is three.servers[0]
+    assert len([p for p in three.assert_equal_trees() if p.startswith("/late/")]) == 10
+
+
+# ---- members that go and come back ---------------------------------------------------------------
+
+
+def test_follower_comes_back_with_its_data(three):
+    follower = three.followers()[0]
+    write_some(three, "/a", 50)
+    follower.kill9()
+    write_some(three, "/b", 50, three.leader())
+    follower.start()
+    assert "received a snapshot" not in follower.process.log()
+    three.assert_equal_trees()
+
+
+def test_follower_comes_back_empty(three):
+    """What it misses is no longer in anybody's memory: it gets a snapshot."""
+    follower = three.followers()[0]
+    write_some(three, "/a", 700, three.leader())
+    follower.kill9()
+    for file in (follower.data / "version-2").iterdir():
+        file.unlink()
+    follower.start()
+    assert "received a snapshot" in follower.process.log()
+    three.assert_equal_trees()
+    follower.kill9()
+    follower.start()
+    assert follower.process.log().count("received a snapshot") == 1, "its log goes on behind it"
+    three.assert_equal_trees()
+
+
+def test_old_leader_drops_what_nobody_has_committed(three):
+    """The leader logs a write that nobody else reads, dies, and comes back to a newer leader."""
+    leader, followers = three.leader(), three.followers()
+    write_some(three, "/a", 5)
+    lonely = three.client([leader])
+    for follower in followers:
+        follower.process.signal(signal.SIGSTOP)
+    request = lonely.create_async("/never", b"")
+    wait_for("the write reaches its log", lambda: b"/never" in log_bytes(leader))
+    for server in [*followers, leader]:
+        server.kill9()
+    assert not request.ready() or request.exception is not None
+    for follower in followers:
+        follower.start(wait=False)
+    three.wait_until_serving()
+    write_some(three, "/b", 5, followers[0])
+    assert b"/never" in log_bytes(leader)
+    leader.start()
+    assert "log cut behind" in leader.process.log()
+    assert "/never" not in three.assert_equal_trees()
+    assert b"/never" not in log_bytes(leader)
+
+
+def log_bytes(server):
+    return b"".join(f.read_bytes() for f in (server.data / "version-2").glob("log.*"))
+
+
+@pytest.mark.timeout(120)
+def test_no_acknowledged_write_is_lost_when_leaders_are_killed(three, measure):
+    write_some(three, "/w", 0)
+    for number in range(4):
+        write_some(three, f"/w/{number}", 0)
+    writers = [Writer(three, f"/w/{number}").start() for number in range(4)]
+    stalls = []
+    for _ in range(5):
+        wait_for("some writes", lambda n=total(writers): total(writers) > n + 200, seconds=30)
+        leader = three.leader()
+        moment = time.monotonic()
+        leader.kill9()
+        three.leader()
+        wait_for("writes go on", lambda m=moment: all(w.next_after(m) for w in writers), seconds=20)
+        stalls.append(min(w.next_after(moment) for w in writers))
+        leader.start()
+    for writer in writers:
+        writer.stop()
+    tree = three.assert_equal_trees()
+    lost = [p for w in writers for p in w.acknowledged if p not in tree]
+    assert lost == []
+    measure("kill -9 of the leader to the next acknowledged write, median", sorted(stalls)[2])
+    measure("kill -9 of the leader to the next acknowledged write, worst", max(stalls))
+
+
+def total(writers):
+    return sum(len(w.acknowledged) for w in writers)
+
+
+def test_all_down_at_once(three):
+    write_some(three, "/a", 100)
+    for server in three.servers:
+        server.kill9()
+    for server in three.servers:
+        server.start(wait=False)
+    three.wait_until_serving()
+    assert len([p for p in three.assert_equal_trees() if p.startswith("/a/")]) == 100
+
+
+def test_five_servers_survive_two(new_ensemble):
+    five = new_ensemble(("zkserver",) * 5).start()
+    assert five.leader().sid == 5
+    write_some(five, "/a", 20)
+    five.servers[4].kill9()
+    five.servers[3].kill9()
+    assert five.leader().sid == 3
+    write_some(five, "/b", 20, five.servers[0])
+    third = five.servers[2]
+    third.kill9()
+    server = five.servers[0]
+    wait_for("two of five do not serve", lambda: "not currently" in server.four_letter("srvr"))
+    for server in five.servers[2:]:
+        server.start(wait=False)
+    five.wait_until_serving()
+    tree = five.assert_equal_trees()
+    assert {f"/a/n{n}" for n in range(20)} | {f"/b/n{n}" for n in range(20)} <= tree.keys()
+
+
+# ---- sessions ------------------------------------------------------------------------------------
+
+
+def test_a_session_moves_with_its_ephemerals_and_watches(three):
+    leader, (first, second) = three.leader(), three.followers()
+    client = three.client([first, second], timeout=10.0)
+    other = three.client([leader])
+    states, events = [], []
+    client.add_listener(states.append)
+    client.create("/eph", b"", ephemeral=True)
+    client.create("/watched", b"1")
+    client.get("/watched", watch=events.append)
+    session = client.client_id[0]
+    assert session >> 56 == first.sid
+    first.kill9()
+    wait_for("the client is on the other server", lambda: KazooState.CONNECTED in states)
+    assert client.client_id[0] == session
+    assert KazooState.LOST not in states
+    other.set("/watched", b"2")
+    wait_for("the watch fires on the new server", lambda: events)
+    assert other.exists("/eph").ephemeralOwner == session
+    client.stop()
+    wait_for("the ephemeral goes with its session", lambda: not other.exists("/eph"))
+
+
+def test_sessions_outlive_the_leader_and_expire_without_their_client(three):
+    leader, (first, _) = three.leader(), three.followers()
+    lives = three.client([first], timeout=10.0)
+    lives.create("/lives", b"", ephemeral=True)
+    dies = first.raw(timeout=2000)
+    dies.ok(rawzk.CREATE, rawzk.create_body("/dies", b"", flags=1))
+    leader.kill9()
+    new_leader = three.leader()
+    dies.close()
+    watcher = three.client([new_leader])
+    wait_for("the leader expires it", lambda: not watcher.exists("/dies"), seconds=15)
+    assert watcher.exists("/lives")
+
+
+def test_a_write_through_one_follower_is_read_through_another_after_a_sync(three):
+    first, second = three.followers()
+    writer, reader = three.client([first]), three.client([second])
+    writer.create("/a", b"0")
+    for number in range(100):
+        writer.set("/a", b"%d" % number)
+        reader.sync("/")
+        assert reader.get("/a")[0] == b"%d" % number
+
+
+# ---- administration ------------------------------------------------------------------------------
+
+
+def test_figures_of_leader_and_follower(three):
+    write_some(three, "/a", 10)
+    leader, (follower, _) = three.leader(), three.followers()
+    figures = mntr(leader)
+    assert figures["zk_server_state"] == "leader"
+    assert figures["zk_peer_state"] == "leading - broadcast"
+    assert figures["zk_synced_followers"] == "2"
+    assert figures["zk_learners"] == "2"
+    assert figures["zk_quorum_size"] == "3"
+    assert int(figures["zk_max_proposal_size"]) > int(figures["zk_min_proposal_size"]) > 0
+    assert "Proposal sizes last/min/max: " in leader.four_letter("srvr")
+    figures = mntr(follower)
+    assert figures["zk_peer_state"] == "following - broadcast"
+    assert int(figures["zk_learner_commit_received_count"]) >= 11
+    assert "zk_synced_followers" not in figures
+    assert follower.four_letter("isro") == "rw"
+    conf = follower.four_letter("conf")
+    assert f"serverId={follower.sid}\n" in conf
+    membership = conf.partition("membership: \n")[2]
+    client = three.client([follower])
+    assert client.get("/zookeeper/config")[0].decode() == membership
+    assert membership.endswith("version=0")
+
+
+def mntr(server):
+    return dict(line.split("\t", 1) for line in server.four_letter("mntr").splitlines())
+
+
+def test_status_says_who_leads(three, bench):
+    for server in three.servers:
+        said = bench.run([ZKSERVER, "status", server.config]).stdout
+        assert f"Mode: {three.mode(server)}\n" in said
+
+
+@pytest.mark.parametrize(
+    "myid, says",
+    [
+        (None, "myid is missing"),
+        ("7\n", "there is no server.7 line"),
+        ("one\n", "not a number"),
+    ],
+)
+def test_a_wrong_myid_is_explained(new_ensemble, bench, myid, says):
+    server = new_ensemble().servers[0]
+    bench.expect_log(r" ERROR config .*myid")
+    (server.data / "myid").unlink()
+    if myid:
+        (server.data / "myid").write_text(myid)
+    server.start(wait=False)
+    assert server.process.wait() == 1
+    assert says in server.process.log()
+
+
+# ---- together with Apache ------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("apache_sid", [1, 3])
+def test_apache_among_ours(new_ensemble, apache_sid):
+    """Each kind leads once and follows once."""
+    kinds = ["zkserver"] * 3
+    kinds[apache_sid - 1] = "apache"
+    ensemble = new_ensemble(kinds, tickTime=500).start()
+    apache = ensemble.servers[apache_sid - 1]
+    for server in ensemble.servers:
+        write_some(ensemble, f"/through{server.sid}", 20, server)
+    ensemble.assert_equal_trees()
+    leader = ensemble.leader()
+    leader.kill9()
+    ensemble.leader()
+    write_some(ensemble, "/between", 20, ensemble.running()[0])
+    leader.start()
+    if apache is not leader:
+        apache.kill9()
+        ensemble.leader()
+        write_some(ensemble, "/without-apache", 20, ensemble.running()[0])
+        apache.start()
+    ensemble.wait_until_serving()
+    ensemble.assert_equal_trees()
+    assert mntr(ensemble.servers[1])["zk_digest_mismatches_count"] == "0"
