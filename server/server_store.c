@@ -27,13 +27,14 @@ static size_t entry_bytes_max(const struct server *s)
 
 /* ---- recovery --------------------------------------------------------------------------------------------- */
 
-static int recover(const struct server *s, struct recovery *out)
+static int recover(const struct server *s, bool is_locked, struct recovery *out)
 {
     const struct config *cfg = s->cfg;
     const struct recovery_options options = {
         .data_dir = cfg->data_dir,
         .log_dir = cfg->log_dir,
         .frame_bytes_max = (size_t)cfg->jute_maxbuffer,
+        .is_locked = is_locked,
         .trust_empty_snapshot = cfg->snapshot_trust_empty,
         .tree = { .hash_seed = s->seed, .extended_types = cfg->extended_types },
     };
@@ -62,7 +63,7 @@ static void set_config_node(const struct server *s, struct data_tree *tree)
 
 int server_store_recover(struct server *s)
 {
-    int err = recover(s, &s->recovered);
+    int err = recover(s, false, &s->recovered);
     if (err == 0) {
         set_config_node(s, s->recovered.tree);
     }
@@ -349,7 +350,7 @@ void server_store_install(struct server *s, struct data_tree *tree, struct saved
 static void recover_again(struct server *s)
 {
     struct recovery again;
-    int err = recover(s, &again);
+    int err = recover(s, true, &again);
     if (err < 0) {
         server_fail(s, err);
         return;

@@ -24,6 +24,7 @@ struct recovery_options {
     const char *data_dir;      /* dataDir: snapshots are in its version-2 */
     const char *log_dir;       /* dataLogDir: logs are in its version-2; may be the same */
     size_t frame_bytes_max;    /* jute.maxbuffer */
+    bool is_locked;            /* an earlier recovery of the caller keeps other servers out */
     bool trust_empty_snapshot; /* snapshot.trust.empty: replay a log without a snapshot (rule L9) */
     struct data_tree_config tree;
 };
@@ -47,8 +48,8 @@ struct recovery {
 
 /*
  * 0 or -errno. -EBADMSG: damaged files; -ENODATA: txns are missing; -ENOTSUP: directories mixed up;
- * -EBUSY: another server runs on them, which is kept out from here to recovery_fini(). On success a torn tail has been cut, so the log may be appended to from last_zxid on. Ephemerals
- * of sessions that are not in the table are left: deleting them is for the leader and a standalone
+ * -EBUSY: another server runs on them, which is kept out from here to recovery_fini(). On success a
+ * torn tail has been cut, so the log may be appended to from last_zxid on. Ephemerals of sessions that are not in the table are left: deleting them is for the leader and a standalone
  * server (data_tree_kill_orphans).
  */
 int recovery_run(const struct fsops *fs, const struct recovery_options *opts, struct recovery *out);
