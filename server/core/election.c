@@ -7,16 +7,20 @@
 #include "common/assert.h"
 #include "common/xalloc.h"
 
-enum { RESEND_FIRST_MS = 200, RESEND_MAX_MS = 60000, FINALIZE_WAIT_MS = 200 };
+/* Apache goes up to a minute, which is what a server may then stay out after its network is back. */
+enum { RESEND_FIRST_MS = 200, RESEND_MAX_MS = 4000, FINALIZE_WAIT_MS = 200 };
 
 /* Notifications carry zxid -1 for a server whose data is unknown: nobody counts it. */
 enum { ZXID_UNINITIALISED = -1 };
+
+enum { NOBODY = -1 };
 
 void election_init(struct election *e, const struct ensemble *ensemble)
 {
     memset(e, 0, sizeof(*e));
     e->ensemble = ensemble;
     e->state = STATE_LOOKING;
+    e->absent_sid = NOBODY;
 }
 
 void election_fini(struct election *e)
@@ -107,6 +111,19 @@ static bool has_quorum_for_proposal(const struct election *e)
     return ensemble_is_majority(e->ensemble, count);
 }
 
+/* Have all voters but the one that is gone said the same in this round? */
+static bool is_unanimous(const struct election *e)
+{
+    for (int32_t i = 0; i < e->ensemble->voter_count; i++) {
+        const struct ballot *b = &e->received[i];
+        if (e->ensemble->voters[i] != e->absent_sid &&
+            (!b->is_set || !same_proposal(&b->vote, &e->proposal))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool has_quorum_like(const struct election *e, const struct ballot *table,
                             const struct ballot *b)
 {
@@ -161,6 +178,7 @@ static void decide(struct election *e, const struct vote *v)
     e->current = *v;
     e->settle_at_ms = 0;
     e->is_decided = true;
+    e->absent_sid = NOBODY;
     if (leads) {
         e->state = STATE_LEADING;
     } else {
@@ -174,6 +192,11 @@ static void begin_call(struct election *e)
 {
     e->out_count = 0;
     e->is_decided = false;
+}
+
+void election_lose_leader(struct election *e, int64_t sid)
+{
+    e->absent_sid = sid;
 }
 
 void election_start(struct election *e, int64_t zxid, int64_t peer_epoch, int64_t now_ms)
@@ -193,6 +216,16 @@ void election_start(struct election *e, int64_t zxid, int64_t peer_epoch, int64_
     }
 }
 
+/* What we answer to somebody who looks or may not vote. */
+static void answer(struct election *e, int64_t to)
+{
+    if (e->state == STATE_LOOKING) {
+        send_vote(e, to, &e->proposal, e->logical_clock);
+    } else {
+        send_vote(e, to, &e->current, e->current.election_epoch);
+    }
+}
+
 static void on_looking(struct election *e, int32_t from, const struct notification *n,
                        const struct vote *v, int64_t now_ms)
 {
@@ -209,11 +242,19 @@ static void on_looking(struct election *e, int32_t from, const struct notificati
         set_proposal(e, beats(v, &own) ? *v : own);
     } else if (beats(v, &e->proposal)) {
         set_proposal(e, *v);
+    } else if (beats(&e->proposal, v)) {
+        /* It may have been settled still when ours came, and dropped it. */
+        answer(e, e->ensemble->voters[from]);
     }
     e->received[from] = (struct ballot){ true, STATE_LOOKING, n->version, *v };
+    if (e->ensemble->voters[from] == e->absent_sid) {
+        e->absent_sid = NOBODY; /* it is back, or was never gone */
+    }
     bool agreed = has_quorum_for_proposal(e);
     if (!agreed) {
         e->settle_at_ms = 0;
+    } else if (e->absent_sid != NOBODY && is_unanimous(e)) {
+        decide(e, &e->proposal);
     } else if (e->settle_at_ms == 0) {
         e->settle_at_ms = now_ms + FINALIZE_WAIT_MS;
     }
@@ -236,16 +277,6 @@ static void on_settled(struct election *e, int32_t from, const struct notificati
         leader_confirms(e, e->outside, v->leader, n->election_epoch)) {
         e->logical_clock = n->election_epoch;
         decide(e, v);
-    }
-}
-
-/* What we answer to somebody who looks or may not vote. */
-static void answer(struct election *e, int64_t to)
-{
-    if (e->state == STATE_LOOKING) {
-        send_vote(e, to, &e->proposal, e->logical_clock);
-    } else {
-        send_vote(e, to, &e->current, e->current.election_epoch);
     }
 }
 

@@ -51,7 +51,8 @@ struct election {
     struct ballot received[ENSEMBLE_VOTERS_MAX]; /* of this round, by index in ensemble.voters */
     struct ballot outside[ENSEMBLE_VOTERS_MAX];  /* of settled servers, whatever their round */
     int64_t resend_at_ms;
-    int64_t resend_after_ms; /* doubles up to a minute */
+    int64_t resend_after_ms; /* doubles up to a limit */
+    int64_t absent_sid;      /* the leader that we have just lost; -1: none */
     int64_t settle_at_ms;    /* a quorum agrees: done at this time if nothing better comes; 0: no */
     bool is_decided;         /* the last call ended the election; state says how */
     struct election_send *out; /* of the last call; owned */
@@ -65,6 +66,9 @@ void election_fini(struct election *e);
 /* A new round. zxid: last logged; peer_epoch: currentEpoch. A server that has no data votes with zxid -1
  * and is never elected. */
 void election_start(struct election *e, int64_t zxid, int64_t peer_epoch, int64_t now_ms);
+/* Before election_start: this one led us, and is gone. When all others agree, nobody is left who could
+ * bring a better vote, and the moment is not waited for. */
+void election_lose_leader(struct election *e, int64_t sid);
 /* A notification of any state, in any state of ours. */
 void election_on_notification(struct election *e, int64_t from, const struct notification *n,
                               int64_t now_ms);

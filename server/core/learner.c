@@ -10,7 +10,8 @@
 #include "server/core/zxid.h"
 #include "server/jute/opcode.h"
 
-enum { REDIAL_MS = 100 };
+/* The leader opens its port a moment after it was elected, so the first tries come quickly. */
+enum { REDIAL_FIRST_MS = 4, REDIAL_MAX_MS = 100 };
 
 static int64_t ticks_ms(const struct zab *z, int32_t ticks)
 {
@@ -49,6 +50,7 @@ void learner_begin(struct zab *z, int64_t leader_sid)
     list_init(&l->syncs);
     l->state = LEARNER_CONNECTING;
     l->leader_sid = leader_sid;
+    l->redial_after_ms = REDIAL_FIRST_MS;
     l->acked_zxid = z->history.logged_zxid;
     l->deadline_ms = z->now_ms + ticks_ms(z, z->config.init_limit_ticks);
     dial(z);
@@ -98,7 +100,11 @@ void learner_on_link_down(struct zab *z, int64_t link)
     }
     l->link = 0;
     if (l->state == LEARNER_CONNECTING) {
-        l->redial_at_ms = z->now_ms + REDIAL_MS; /* it opens its port a moment after it was elected */
+        l->redial_at_ms = z->now_ms + l->redial_after_ms;
+        l->redial_after_ms *= 2;
+        if (l->redial_after_ms > REDIAL_MAX_MS) {
+            l->redial_after_ms = REDIAL_MAX_MS;
+        }
     } else {
         zab_look(z, "lost the leader");
     }

@@ -55,6 +55,7 @@ struct learner {
     int64_t acked_zxid;   /* last proposal acked */
     int64_t deadline_ms;  /* CONNECTING: give up; later: without a packet until then, give up */
     int64_t redial_at_ms; /* CONNECTING without a link */
+    int64_t redial_after_ms;
     struct list requests; /* struct forwarded.line */
     struct list syncs;    /* struct forwarded.line */
 };

@@ -119,6 +119,7 @@ void zab_look(struct zab *z, const char *reason)
     if (old == STATE_LEADING) {
         leader_end(z);
     } else {
+        election_lose_leader(&z->election, z->learner.leader_sid);
         learner_end(z);
     }
     if (z->is_serving) {
