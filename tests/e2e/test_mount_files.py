@@ -63,13 +63,6 @@ def test_null_data_is_a_directory_and_empty_data_a_file(server, mount, zk):
     assert mount.read("both/child") == b"c"
 
 
-@pytest.mark.parametrize("server_kind", ["apache"])  # ours makes no containers yet
-def test_container_is_a_directory(server, mount):
-    server.raw().ok(z.CREATE_CONTAINER, z.create_body("/c", b"", flags=4))
-    mount.shows("c")
-    assert (mount / "c").is_dir()
-
-
 def test_mkdir_creates_null_data_and_a_new_file_empty_data(server, mount):
     (mount / "d").mkdir()
     (mount / "f").touch()

@@ -118,7 +118,8 @@ class Bench:
         return self.folder.joinpath(*parts)
 
     def environment(self, extra=None):
-        env = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+        not_ours = ("PYTEST", "MAKEFLAGS", "MFLAGS", "MAKELEVEL")
+        env = {k: v for k, v in os.environ.items() if not k.startswith(not_ours)}
         env.update(
             {
                 TAG: self.token,
