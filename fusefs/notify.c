@@ -412,6 +412,12 @@ void notify_stop(struct fusefs *fs)
         pthread_join(fs->notify_thread, NULL);
         fs->notify_runs = false;
     }
+    /* What requests have still queued since. */
+    for (struct queue_item *next = thread_queue_pop_all(&fs->notices); next;) {
+        struct notice *n = (struct notice *)next;
+        next = next->next;
+        finish(fs, n);
+    }
     fs_lock(fs);
     clear_view_locked(fs);
     fs_unlock(fs);
