@@ -3,7 +3,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -451,6 +453,23 @@ static void resend_locked(struct zkc *z, struct list *refused)
     }
 }
 
+/* "host:port" in numbers, "" while there is no connection. zoo_get_current_server will not do: it
+ * returns a buffer that every thread of the process shares. */
+static void server_address(zhandle_t *zh, char *out, size_t size)
+{
+    struct sockaddr_storage addr;
+    socklen_t len = sizeof(addr);
+    char host[INET6_ADDRSTRLEN];
+    char port[8];
+    out[0] = '\0';
+    if (zookeeper_get_connected_host(zh, (struct sockaddr *)&addr, &len) != NULL &&
+        getnameinfo((struct sockaddr *)&addr, len, host, sizeof(host), port, sizeof(port),
+                    NI_NUMERICHOST | NI_NUMERICSERV) == 0) {
+        bool is_ipv6 = addr.ss_family == AF_INET6;
+        snprintf(out, size, "%s%s%s:%s", is_ipv6 ? "[" : "", host, is_ipv6 ? "]" : "", port);
+    }
+}
+
 static void on_connected(struct zkc *z, zhandle_t *zh, bool read_only)
 {
     struct list refused;
@@ -467,8 +486,10 @@ static void on_connected(struct zkc *z, zhandle_t *zh, bool read_only)
     z->connections++;
     resend_locked(z, &refused);
     pthread_mutex_unlock(&z->lock);
+    char server[64];
+    server_address(zh, server, sizeof(server));
     log_info("zkc", "connected session=0x%llx server=%s timeout_ms=%d%s",
-             (unsigned long long)id->client_id, zoo_get_current_server(zh), zoo_recv_timeout(zh),
+             (unsigned long long)id->client_id, server, zoo_recv_timeout(zh),
              is_new ? " new" : "");
     fail_all(&refused, ZBADARGUMENTS);
     z->callbacks.on_state(z->callbacks.owner, is_new ? ZKC_NEW_SESSION : ZKC_CONNECTED);
@@ -902,8 +923,7 @@ void zkc_get_info(struct zkc *z, struct zkc_info *out)
     out->parked = z->parked_count;
     out->in_flight = z->in_flight_count;
     if (z->connected && z->zh) {
-        const char *server = zoo_get_current_server(z->zh);
-        strncpy(out->server, server ? server : "", sizeof(out->server) - 1);
+        server_address(z->zh, out->server, sizeof(out->server));
         out->timeout_ms = zoo_recv_timeout(z->zh);
     }
     pthread_mutex_unlock(&z->lock);
