@@ -125,7 +125,7 @@ class Bench:
                 TAG: self.token,
                 "LC_ALL": "C.UTF-8",
                 "TZ": "UTC",
-                "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0",
+                "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:verify_asan_link_order=0",
                 "UBSAN_OPTIONS": "print_stacktrace=1",
             }
         )
