@@ -372,6 +372,9 @@ static void forget_copy(struct cache *c, struct inode *inode)
     inode->kids_watched = false;
     inode->page_mzxid = 0;
     inode->perms_known = false;
+    inode->armed = false;
+    listing_unref(inode->listing);
+    inode->listing = NULL;
 }
 
 void cache_renamed(struct cache *c, struct inode *inode, struct inode *dir, const char *name)

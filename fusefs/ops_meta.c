@@ -387,15 +387,17 @@ static void getattr_read(struct getattr *g)
     bool has_perms = g->inode->perms_known;
     bool is_current = ops_is_current(fs, g->inode);
     fs_unlock(fs);
-    if (!has_perms) {
-        fetch_perms(fs, g->inode, is_current ? on_getattr_fetched : NULL, g);
-    }
     if (is_current && has_perms) {
         getattr_end(g, 0);
-    } else if (!is_current && g->inode->kind == INODE_DIR) {
-        fetch_arm(fs, g->inode, on_getattr_fetched, g);
-    } else if (!is_current) {
+    } else if (is_current) {
+        fetch_perms(fs, g->inode, on_getattr_fetched, g);
+    } else if (g->inode->kind != INODE_DIR) {
         fetch_node(fs, g->inode, on_getattr_fetched, g);
+    } else {
+        if (!has_perms) {
+            fetch_perms(fs, g->inode, NULL, NULL); /* answered first */
+        }
+        fetch_arm(fs, g->inode, on_getattr_fetched, g);
     }
 }
 
