@@ -170,7 +170,7 @@ int txnlog_file_record(struct txnlog_file *f, int64_t offset, struct txnlog_reco
 /* What a disk writes whole or not at all; larger ones are multiples of it. */
 enum { SECTOR_BYTES = 512 };
 
-/* A record begins with 0 0 0 0, a checksum, which is not 0, and a length that a server would log. */
+/* A record begins with 0 0 0 0, a checksum other than 0, and a length that a server logs. */
 static bool looks_like_record(const struct txnlog_file *f, const uint8_t *p)
 {
     struct wire w;
