@@ -180,19 +180,20 @@ sim: $(B)/bin/sim ## simulate ensembles: SEEDS=1000 runs from seed FIRST=1 on; V
 check: all unit fuzz-replay lint-arrows ## fast tests, under a minute
 
 # ---- end to end -----------------------------------------------------------------------------------
-# Debian's own python3: its kazoo and pytest are what scripts/deps installs.
+# Debian's own python3: its kazoo and pytest are what scripts/deps installs. A + keeps make from holding
+# back what a long run prints.
 PYTEST := /usr/bin/python3 -m pytest -c tests/e2e/pytest.ini
 
 .PHONY: e2e test bench
 e2e: all ## end-to-end tests; T=expression runs a selection (pytest -k), F=file one file
-	@$(PYTEST) $(if $(T),-k '$(T)') tests/e2e$(if $(F),/$(F))
+	+@$(PYTEST) $(if $(T),-k '$(T)') tests/e2e$(if $(F),/$(F))
 
 test: ## install what is missing, build, run every test
 	@scripts/deps
-	@tests/run-all
+	+@tests/run-all
 
 bench: all $(B)/bin/zkload ## measure server and mount, and Apache's server beside ours
-	@/usr/bin/python3 tests/bench/bench.py
+	+@/usr/bin/python3 tests/bench/bench.py
 
 $(B)/bin/zkload: $(B)/obj/tests/bench/zkload.o $(call lib_of,common)
 	@mkdir -p $(@D)

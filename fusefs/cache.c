@@ -9,9 +9,6 @@
 #include "fusefs/name.h"
 #include "fusefs/perms.h"
 
-/* ephemeralOwner of a container znode. */
-#define CONTAINER_OWNER INT64_MIN
-
 void cache_init(struct cache *c, uint64_t seed, size_t value_bytes_max,
                 void (*on_change)(void *owner, enum change change, struct inode *inode),
                 void *owner)
@@ -69,7 +66,7 @@ static void keep_value(struct cache *c, struct inode *inode, const void *data, i
 
 enum inode_kind cache_kind_of(const struct Stat *stat)
 {
-    if (stat->numChildren > 0 || stat->ephemeralOwner == CONTAINER_OWNER) {
+    if (stat->numChildren > 0) {
         return INODE_DIR;
     }
     return stat->dataLength > 0 ? INODE_FILE : INODE_UNKNOWN;
@@ -375,6 +372,9 @@ static void forget_copy(struct cache *c, struct inode *inode)
     inode->kids_watched = false;
     inode->page_mzxid = 0;
     inode->perms_known = false;
+    inode->armed = false;
+    listing_unref(inode->listing);
+    inode->listing = NULL;
 }
 
 void cache_renamed(struct cache *c, struct inode *inode, struct inode *dir, const char *name)

@@ -63,7 +63,7 @@ struct inode *cache_created(struct cache *c, struct inode *dir, const char *name
                             const struct Stat *stat, enum inode_kind kind);
 /* This mount has deleted the znode. */
 void cache_removed(struct cache *c, struct inode *inode);
-/* This mount has renamed: the inode now shows the znode at name in dir, and what stood there is dead.
+/* This mount has renamed a file or an empty directory: the inode now shows the znode at name in dir, and what stood there is dead.
  * The copy must be read again. */
 void cache_renamed(struct cache *c, struct inode *inode, struct inode *dir, const char *name);
 

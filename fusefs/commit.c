@@ -73,6 +73,9 @@ static void on_read_back(void *arg, const struct zkc_result *result)
         write_send(w);
     } else if (result->stat->mzxid != w->before_mzxid && contains_ours(w, result)) {
         write_end(w, ZOK, result->stat);
+    } else if (w->version >= 0 && result->stat->version == w->version + 1) {
+        /* The one change since was somebody else's: ours can only have failed, and still can only fail. */
+        write_end(w, ZBADVERSION, NULL);
     } else {
         write_end(w, ZSYSTEMERROR, NULL);
     }

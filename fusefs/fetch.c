@@ -327,9 +327,13 @@ void fetch_node(struct fusefs *fs, struct inode *inode, fetch_done_fn done, void
     kids->is_alone = true;
     value->is_alone = true;
     value->decides = true;
+    struct read *perms = inode->perms_known ? NULL : read_new(fs, inode, b);
     fs_unlock(fs);
     send_kids(kids);
     send_value(value);
+    if (perms) {
+        send_perms(perms); /* last: it is of no use before the stat is known */
+    }
     batch_leave(b);
 }
 

@@ -15,7 +15,7 @@ struct inode;
 /* Called without a lock; rc is libzookeeper's or ZOK. It may run before the call has returned. */
 typedef void (*fetch_done_fn)(void *arg, int rc);
 
-/* Reads data, stat and names of the children of the inode's znode. The caller's reference keeps the
+/* Reads data, stat, names of the children and, once, the ACL of the inode's znode. The caller's reference keeps the
  * inode until done; afterwards the live inode has to be looked up by path, since the answer may have
  * replaced it. */
 void fetch_node(struct fusefs *fs, struct inode *inode, fetch_done_fn done, void *arg);

@@ -214,14 +214,16 @@ static void *wait_ready(void *arg)
     return NULL;
 }
 
-/* Takes the mount away, with everybody answered who waits for the ensemble. */
-static void unmount(struct fusefs *fs)
+/* Everybody is answered who waits for the ensemble, and the notify thread ends: it may wait for requests
+ * of the mount, and must not write to a descriptor that unmounting has closed. */
+static void wind_down(void *arg)
 {
+    struct fusefs *fs = arg;
     atomic_store(&fs->stopping, true);
     event_helper_detach(fs->helper);
     zkc_drain(fs->zkc, DRAIN_MS);
     zkc_stop(fs->zkc);
-    fuse_session_unmount(fs->se); /* what still waits for us gets an error from the kernel */
+    notify_stop(fs);
 }
 
 int fusefs_serve(struct fusefs *fs, void (*on_ready)(void *arg), void *arg)
@@ -232,8 +234,8 @@ int fusefs_serve(struct fusefs *fs, void (*on_ready)(void *arg), void *arg)
     if (err) {
         return -err;
     }
-    err = serve_requests(fs->se, fs->stop_fd);
-    unmount(fs);
+    err = serve_requests(fs->se, fs->stop_fd, wind_down, fs);
+    fuse_session_unmount(fs->se); /* what still waits for us gets an error from the kernel */
     pthread_join(thread, NULL);
     return err ? err : ready.error;
 }
@@ -250,12 +252,10 @@ void fusefs_free(struct fusefs *fs)
     if (!fs) {
         return;
     }
+    wind_down(fs);
     if (fs->se) {
-        unmount(fs);
-    } else {
-        zkc_stop(fs->zkc);
+        fuse_session_unmount(fs->se);
     }
-    notify_stop(fs);
     event_helper_stop(fs->helper);
     if (fs->se) {
         fuse_session_destroy(fs->se);

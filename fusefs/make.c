@@ -75,11 +75,8 @@ static void reply_made(struct make *m, const struct fuse_entry_param *e)
 {
     struct fusefs *fs = m->r.fs;
     int err = m->opens ? fuse_reply_create(m->r.req, e, &m->fi) : fuse_reply_entry(m->r.req, e);
-    if (err == 0) {
-        return;
-    }
-    ops_give_back(fs, e->ino, 1);
-    if (m->opens) {
+    ops_entry_sent(fs, e, err);
+    if (err && m->opens) {
         fs_lock(fs);
         handle_release(&fs->cache, handle_from_fh(m->fi.fh));
         fs_unlock(fs);

@@ -14,6 +14,7 @@
 #include "fusefs/fs.h"
 #include "fusefs/handle.h"
 #include "fusefs/name.h"
+#include "fusefs/ops.h"
 
 enum notice_type {
     NOTICE_CREATED,
@@ -190,16 +191,6 @@ bool notify_is_helper(const struct fusefs *fs, fuse_req_t req)
     return fs->helper_pid > 0 && fuse_req_ctx(req)->pid == fs->helper_pid;
 }
 
-static void give_back(struct fusefs *fs, uint64_t ino)
-{
-    fs_lock(fs);
-    struct inode *inode = inode_find(&fs->cache.table, ino);
-    if (inode) {
-        inode_forget(&fs->cache.table, inode, 1);
-    }
-    fs_unlock(fs);
-}
-
 void notify_helper_lookup(struct fusefs *fs, fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct fuse_entry_param e;
@@ -214,8 +205,8 @@ void notify_helper_lookup(struct fusefs *fs, fuse_req_t req, fuse_ino_t parent, 
     fs_unlock(fs);
     if (is_absent) {
         fuse_reply_err(req, ENOENT);
-    } else if (fuse_reply_entry(req, &e) != 0) {
-        give_back(fs, e.ino);
+    } else {
+        ops_reply_entry(fs, req, &e);
     }
 }
 
@@ -241,9 +232,7 @@ void notify_helper_create(struct fusefs *fs, fuse_req_t req, fuse_ino_t parent, 
         fi->keep_cache = 1;
         fi->noflush = 1;
     }
-    if ((fi ? fuse_reply_create(req, &e, fi) : fuse_reply_entry(req, &e)) != 0) {
-        give_back(fs, e.ino);
-    }
+    ops_entry_sent(fs, &e, fi ? fuse_reply_create(req, &e, fi) : fuse_reply_entry(req, &e));
 }
 
 void notify_helper_getattr(struct fusefs *fs, fuse_req_t req, fuse_ino_t ino)
@@ -422,6 +411,12 @@ void notify_stop(struct fusefs *fs)
     if (fs->notify_runs) {
         pthread_join(fs->notify_thread, NULL);
         fs->notify_runs = false;
+    }
+    /* What requests have still queued since. */
+    for (struct queue_item *next = thread_queue_pop_all(&fs->notices); next;) {
+        struct notice *n = (struct notice *)next;
+        next = next->next;
+        finish(fs, n);
     }
     fs_lock(fs);
     clear_view_locked(fs);

@@ -32,8 +32,12 @@ int ops_write_gate(struct fusefs *fs);
 struct inode *ops_get_inode(struct fusefs *fs, fuse_ino_t ino, int *err);
 void ops_put_inode(struct fusefs *fs, struct inode *inode);
 
-/* Answers with an entry, taking the kernel's reference back if it did not get there. */
+/* Answers with an entry, and does what follows from how that went. */
 void ops_reply_entry(struct fusefs *fs, fuse_req_t req, const struct fuse_entry_param *e);
+/* After an entry was sent: an error means that the kernel did not take the reference. A change that was
+ * published between filling the entry and the kernel's taking it found no inode there to invalidate, so
+ * what was told is compared once more. */
+void ops_entry_sent(struct fusefs *fs, const struct fuse_entry_param *e, int err);
 void ops_give_back(struct fusefs *fs, fuse_ino_t ino, uint64_t count);
 
 /* Whether the copy can be answered from: covered by its watches, or there is no server to ask. For a

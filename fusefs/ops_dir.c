@@ -252,6 +252,9 @@ enum { FIRST_NAME = 3 };
 /* A directory's entries are read ahead in bursts of this many. */
 enum { BURST_ENTRIES = 512 };
 
+/* The shortest entry with attributes takes more. */
+enum { ENTRY_BYTES_MIN = 128 };
+
 /* One buffer to be filled. */
 struct readdir {
     struct request r;
@@ -291,46 +294,33 @@ static struct inode *entry_inode(struct fusefs *fs, const struct dir_handle *d, 
     return inode && inode->stat_known && inode->kind != INODE_UNKNOWN ? inode : NULL;
 }
 
-/* Adds one entry; the size that it needs. The lock is held. */
-static size_t add_entry(struct readdir *rd, char *buf, size_t room, off_t at, const char *name)
+/* Adds one entry; the size that it needs. What the kernel is told of an inode, and counts a reference for,
+ * goes to told, whose ino is 0 otherwise. The lock is held. */
+static size_t add_entry(struct readdir *rd, char *buf, size_t room, off_t at, const char *name,
+                        struct fuse_entry_param *told)
 {
     struct fusefs *fs = rd->r.fs;
-    struct fuse_entry_param e;
-    memset(&e, 0, sizeof(e));
-    struct inode *inode = NULL;
+    struct inode *inode = at >= 2 ? entry_inode(fs, rd->d, name) : NULL;
+    memset(told, 0, sizeof(*told));
+    told->attr.st_ino = (ino_t)-1; /* not known; 0 would hide the name */
     if (at < 2) {
         struct inode *parent = rd->d->dir->parent ? rd->d->dir->parent : rd->d->dir;
-        e.attr.st_ino = at == 0 ? rd->d->dir->ino : parent->ino;
-        e.attr.st_mode = S_IFDIR;
-    } else {
-        inode = entry_inode(fs, rd->d, name);
+        told->attr.st_ino = at == 0 ? rd->d->dir->ino : parent->ino;
+        told->attr.st_mode = S_IFDIR;
+    } else if (inode && !rd->plus) {
+        attr_fill(fs, inode, NULL, &told->attr);
+    } else if (inode) {
+        attr_fill_entry(fs, inode, told);
     }
     if (!rd->plus) {
-        if (inode) {
-            attr_fill(fs, inode, NULL, &e.attr);
-        } else if (at >= 2) {
-            e.attr.st_ino = (ino_t)-1; /* not known; 0 would hide the name */
-        }
-        return fuse_add_direntry(rd->r.req, buf, room, name, &e.attr, at + 1);
+        return fuse_add_direntry(rd->r.req, buf, room, name, &told->attr, at + 1);
     }
-    if (inode) {
-        attr_fill_entry(fs, inode, &e);
-    } else if (at >= 2) {
-        e.attr.st_ino = (ino_t)-1;
-    }
-    size_t need = fuse_add_direntry_plus(rd->r.req, buf, room, name, &e, at + 1);
+    size_t need = fuse_add_direntry_plus(rd->r.req, buf, room, name, told, at + 1);
     if (inode && need > room) {
         inode->nlookup--; /* there was no room: the kernel does not get it */
+        told->ino = 0;
     }
     return need;
-}
-
-/* Forgets what the kernel did not get; e->ino of each entry from the snapshot. */
-static void take_back(struct readdir *rd, const uint64_t *inos, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        ops_give_back(rd->r.fs, inos[i], 1);
-    }
 }
 
 static void readdir_free(struct readdir *rd)
@@ -348,8 +338,8 @@ static void readdir_reply(struct readdir *rd)
 {
     struct fusefs *fs = rd->r.fs;
     char *buf = xmalloc(rd->size + 1);
-    uint64_t *inos = xcalloc(rd->size / 32 + 1, sizeof(*inos));
-    size_t ino_count = 0;
+    struct fuse_entry_param *told = xcalloc(rd->size / ENTRY_BYTES_MIN + 1, sizeof(*told));
+    size_t told_count = 0;
     size_t used = 0;
     fs_lock(fs);
     for (off_t at = rd->offset;; at++) {
@@ -360,21 +350,19 @@ static void readdir_reply(struct readdir *rd)
         if (!name) {
             break;
         }
-        size_t need = add_entry(rd, buf + used, rd->size - used, at, name);
+        size_t need = add_entry(rd, buf + used, rd->size - used, at, name, &told[told_count]);
         if (need > rd->size - used) {
             break;
         }
         used += need;
-        struct inode *inode = rd->plus && at >= 2 ? entry_inode(fs, rd->d, name) : NULL;
-        if (inode) {
-            inos[ino_count++] = inode->ino;
-        }
+        told_count += told[told_count].ino != 0;
     }
     fs_unlock(fs);
-    if (fuse_reply_buf(rd->r.req, buf, used) != 0) {
-        take_back(rd, inos, ino_count);
+    int err = fuse_reply_buf(rd->r.req, buf, used);
+    for (size_t i = 0; i < told_count; i++) {
+        ops_entry_sent(fs, &told[i], err);
     }
-    free(inos);
+    free(told);
     free(buf);
 }
 

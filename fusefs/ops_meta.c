@@ -70,11 +70,36 @@ void ops_give_back(struct fusefs *fs, fuse_ino_t ino, uint64_t count)
     fs_unlock(fs);
 }
 
+static bool is_same_attr(const struct stat *a, const struct stat *b)
+{
+    return a->st_size == b->st_size && a->st_mode == b->st_mode && a->st_nlink == b->st_nlink &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+void ops_entry_sent(struct fusefs *fs, const struct fuse_entry_param *e, int err)
+{
+    if (e->ino && err) {
+        ops_give_back(fs, e->ino, 1);
+        return;
+    }
+    if (!e->ino || e->attr_timeout == 0) {
+        return;
+    }
+    struct stat now;
+    fs_lock(fs);
+    struct inode *inode = inode_find(&fs->cache.table, e->ino);
+    if (inode) {
+        attr_fill(fs, inode, NULL, &now);
+        if (!is_same_attr(&e->attr, &now)) {
+            notify_on_change(fs, CHANGE_ATTR, inode);
+        }
+    }
+    fs_unlock(fs);
+}
+
 void ops_reply_entry(struct fusefs *fs, fuse_req_t req, const struct fuse_entry_param *e)
 {
-    if (fuse_reply_entry(req, e) != 0 && e->ino) {
-        ops_give_back(fs, e->ino, 1);
-    }
+    ops_entry_sent(fs, e, fuse_reply_entry(req, e));
 }
 
 bool ops_is_current(struct fusefs *fs, const struct inode *inode)
@@ -362,15 +387,17 @@ static void getattr_read(struct getattr *g)
     bool has_perms = g->inode->perms_known;
     bool is_current = ops_is_current(fs, g->inode);
     fs_unlock(fs);
-    if (!has_perms) {
-        fetch_perms(fs, g->inode, is_current ? on_getattr_fetched : NULL, g);
-    }
     if (is_current && has_perms) {
         getattr_end(g, 0);
-    } else if (!is_current && g->inode->kind == INODE_DIR) {
-        fetch_arm(fs, g->inode, on_getattr_fetched, g);
-    } else if (!is_current) {
+    } else if (is_current) {
+        fetch_perms(fs, g->inode, on_getattr_fetched, g);
+    } else if (g->inode->kind != INODE_DIR) {
         fetch_node(fs, g->inode, on_getattr_fetched, g);
+    } else {
+        if (!has_perms) {
+            fetch_perms(fs, g->inode, NULL, NULL); /* answered first */
+        }
+        fetch_arm(fs, g->inode, on_getattr_fetched, g);
     }
 }
 

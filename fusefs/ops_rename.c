@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Renaming a file is one multi: the target gets the source's bytes (created if it is not there, set if it is,
+ * Renaming a file, or a directory without children, is one multi: the target gets the source's bytes (created if it is not there, set if it is,
  * so that it keeps its znode, ACL and watchers elsewhere), the source is deleted, both only if the source is
- * still at the version that was read. Here the inode follows its name, as the kernel's does.
+ * still at the version that was read. An empty directory in the target's place is deleted first. Here the
+ * inode follows its name, as the kernel's does.
  */
 #include "fusefs/ops.h"
 
@@ -31,9 +32,12 @@ struct rename {
     struct inode *to;       /* referenced; may stand for nothing */
     char *to_name;          /* owned */
     unsigned flags;
-    struct value *from_value; /* counted; what the multi was made from */
+    struct value *from_value; /* counted; what the multi is made from; NULL: null data */
     struct value *to_value;   /* counted; RENAME_EXCHANGE */
+    int64_t from_mzxid;
+    int32_t from_version;
     bool to_exists;
+    bool is_dir;
     int tries;
     int pending; /* by fs->lock: reads still open */
     int rc;      /* by fs->lock: the worse of them */
@@ -95,15 +99,20 @@ static void rename_apply(struct rename *n)
     } else {
         cache_renamed(&fs->cache, n->from, n->to_dir, n->to_name);
     }
+    bool is_dir = n->from->kind == INODE_DIR;
     fs_unlock(fs);
-    fetch_node(fs, n->from, on_renamed_known, n);
+    if (is_dir) {
+        fetch_arm(fs, n->from, on_renamed_known, n);
+    } else {
+        fetch_node(fs, n->from, on_renamed_known, n);
+    }
 }
 
 /* After a lost connection: has it happened? */
 static void on_source_read_back(void *arg, const struct zkc_result *result)
 {
     struct rename *n = arg;
-    bool is_untouched = result->rc == ZOK && result->stat->mzxid == n->from_value->mzxid;
+    bool is_untouched = result->rc == ZOK && result->stat->mzxid == n->from_mzxid;
     if (result->rc == ZNONODE && !(n->flags & RENAME_EXCHANGE)) {
         rename_apply(n);
     } else if (is_untouched && ++n->tries < TRIES_MAX) {
@@ -116,7 +125,7 @@ static void on_source_read_back(void *arg, const struct zkc_result *result)
 static int rename_errno(const struct rename *n, int rc)
 {
     if (rc == ZNOTEMPTY) {
-        return EBUSY; /* the source has got children: no file any more */
+        return n->is_dir ? ENOTEMPTY : EBUSY; /* got children meanwhile: no file any more */
     }
     return rc == ZNODEEXISTS && (n->flags & RENAME_NOREPLACE) ? EEXIST : errno_from_zk(rc);
 }
@@ -138,48 +147,69 @@ static void on_multi(void *arg, const struct zkc_result *result)
     }
 }
 
+static struct zkc_step set_step(enum zkc_step_type type, const char *path, const struct value *v,
+                                int32_t version)
+{
+    struct zkc_step step = { type, path, v ? v->bytes : NULL, v ? (int)v->len : -1, version };
+    return step;
+}
+
 static void rename_send(struct rename *n)
 {
-    const struct value *from = n->from_value;
-    const struct value *to = n->to_value;
-    struct zkc_step steps[2] = {
-        { ZKC_STEP_SET, n->to->path, from->bytes, (int)from->len, -1 },
-        { ZKC_STEP_DELETE, n->from->path, NULL, -1, from->version },
-    };
-    if (n->flags & RENAME_EXCHANGE) {
-        zk_assert(to != NULL); /* check_rename has seen to it */
-        steps[0].version = to->version;
-        steps[1] = (struct zkc_step){ ZKC_STEP_SET, n->from->path, to->bytes, (int)to->len,
-                                      from->version };
-    } else if (!n->to_exists) {
-        steps[0].type = ZKC_STEP_CREATE;
+    struct zkc_step steps[3];
+    int count = 0;
+    if (n->is_dir && n->to_exists) {
+        steps[count++] = set_step(ZKC_STEP_DELETE, n->to->path, NULL, -1);
     }
-    zkc_multi(n->r.fs->zkc, steps, 2, on_multi, n);
+    if (n->flags & RENAME_EXCHANGE) {
+        steps[count++] = set_step(ZKC_STEP_SET, n->to->path, n->from_value, n->to_value->version);
+        steps[count++] = set_step(ZKC_STEP_SET, n->from->path, n->to_value, n->from_version);
+    } else {
+        bool is_set = n->to_exists && !n->is_dir;
+        steps[count++] =
+            set_step(is_set ? ZKC_STEP_SET : ZKC_STEP_CREATE, n->to->path, n->from_value, -1);
+        steps[count++] = set_step(ZKC_STEP_DELETE, n->from->path, NULL, n->from_version);
+    }
+    zkc_multi(n->r.fs->zkc, steps, count, on_multi, n);
+}
+
+/* A directory that is renamed: 0 or an errno. The lock is held. */
+static int check_dirs(const struct rename *n)
+{
+    if (n->flags & RENAME_EXCHANGE || n->from->stat.numChildren > 0) {
+        return EXDEV; /* mv copies */
+    }
+    if (n->to_exists && n->to->kind != INODE_DIR) {
+        return ENOTDIR;
+    }
+    return n->to_exists && n->to->stat.numChildren > 0 ? ENOTEMPTY : 0;
+}
+
+static int check_files(const struct rename *n)
+{
+    if (n->to_exists && n->to->kind == INODE_DIR) {
+        return EISDIR;
+    }
+    if (!n->to_exists && (n->flags & RENAME_EXCHANGE)) {
+        return ENOENT;
+    }
+    return !n->from->value || ((n->flags & RENAME_EXCHANGE) && !n->to->value) ? EIO : 0;
 }
 
 /* What the reads say against it: 0 or an errno. The lock is held. */
 static int check_rename(struct rename *n)
 {
     n->to_exists = !n->to->dead && n->to->stat_known;
+    n->is_dir = n->from->kind == INODE_DIR;
     if (n->from->dead) {
         return ENOENT;
-    }
-    if (n->from->kind == INODE_DIR) {
-        return EXDEV; /* mv copies */
-    }
-    if (n->to_exists && n->to->kind == INODE_DIR) {
-        return EISDIR;
     }
     if (n->to_exists && (n->flags & RENAME_NOREPLACE)) {
         return EEXIST;
     }
-    if (!n->to_exists && (n->flags & RENAME_EXCHANGE)) {
-        return ENOENT;
-    }
-    if (!n->from->value || ((n->flags & RENAME_EXCHANGE) && !n->to->value)) {
-        return EIO;
-    }
-    return n->from->value->len > fs_value_limit(n->r.fs, n->to->path) ? EFBIG : 0;
+    int err = n->is_dir ? check_dirs(n) : check_files(n);
+    size_t len = n->from->value ? n->from->value->len : 0;
+    return err ? err : len > fs_value_limit(n->r.fs, n->to->path) ? EFBIG : 0;
 }
 
 /* Both have been read. */
@@ -190,7 +220,9 @@ static void rename_decide(struct rename *n)
     int err = n->rc == ZOK ? check_rename(n) : errno_from_zk(n->rc);
     if (!err) {
         value_unref(n->from_value);
-        n->from_value = value_ref(n->from->value);
+        n->from_value = n->from->value ? value_ref(n->from->value) : NULL;
+        n->from_mzxid = n->from->stat.mzxid;
+        n->from_version = n->from->stat.version;
         value_unref(n->to_value);
         n->to_value = n->to->value ? value_ref(n->to->value) : NULL;
     }

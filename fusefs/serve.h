@@ -9,7 +9,10 @@
  */
 struct fuse_session;
 
-/* Serves until the file system is unmounted or stop_fd is readable. 0 or -errno. */
-int serve_requests(struct fuse_session *se, int stop_fd);
+/* Serves until the file system is unmounted, or stop_fd is readable. Before it ends it calls wind_down
+ * once, in the caller's thread, with requests still being answered unless the kernel has already ended
+ * the connection: whatever waits for the mount itself (the event helper, a notice that needs a page
+ * which a reader holds) can come to its end there. 0 or -errno. */
+int serve_requests(struct fuse_session *se, int stop_fd, void (*wind_down)(void *arg), void *arg);
 
 #endif

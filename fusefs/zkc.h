@@ -14,11 +14,11 @@
  *
  * A read is repeated until its deadline. A write is handed to libzookeeper once: if the connection is
  * lost after that, its outcome is unknown and done() gets ZCONNECTIONLOSS. A server that keeps silent is not
- * waited for beyond the deadline either: ZOPERATIONTIMEOUT. All done() calls and the
- * on_watch callback come from libzookeeper's completion thread in the order of the server's answers,
- * except for those that time out, which come from the keeper thread. None is made with a lock held, and
- * none before the call that asked for it has returned... to the caller's lock: never call this with a
- * lock that done() takes.
+ * waited for beyond the deadline either: ZOPERATIONTIMEOUT.
+ *
+ * done() and on_watch come from libzookeeper's completion thread in the order of the server's answers. What
+ * times out is answered by the keeper thread; what cannot be sent at all, before the call returns. So never
+ * call this with a lock that done() takes. None of them is called with a lock held.
  *
  * Watches are one-shot, and libzookeeper sets them again after a reconnect of the same session, in one
  * packet. If that would be too large for the server, which would close the connection each time, the

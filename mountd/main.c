@@ -11,15 +11,12 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/version.h"
 #include "common/xalloc.h"
 #include "mountd/daemonise.h"
 #include "mountd/mount.h"
 #include "mountd/mountpoint.h"
 #include "mountd/options.h"
-
-#ifndef ZKFS_VERSION
-#define ZKFS_VERSION "0.1"
-#endif
 
 static int complain(int exit_code, char *error)
 {

@@ -176,19 +176,33 @@ void session_take_touched(struct session_table *t, struct buf *out)
     }
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+    int64_t x = (*(const struct session *const *)a)->id;
+    int64_t y = (*(const struct session *const *)b)->id;
+    return (x > y) - (x < y);
+}
+
 void session_table_encode(const struct session_table *t, struct buf *out)
 {
-    put_int(out, (int32_t)((int64_t)t->by_id.count - t->proposed_count));
+    /* By id: the order in the hash table differs from server to server. */
+    size_t count = 0;
+    const struct session **sorted = xmalloc((t->by_id.count + 1) * sizeof(*sorted));
     for (size_t i = 0; i < t->by_id.used; i++) {
         for (const struct hlink *l = t->by_id.buckets[i]; l; l = l->next) {
             const struct session *s = list_entry(l, struct session, by_id);
-            if (s->is_proposed) {
-                continue;
+            if (!s->is_proposed) {
+                sorted[count++] = s;
             }
-            put_long(out, s->id);
-            put_int(out, s->timeout_ms);
         }
     }
+    qsort(sorted, count, sizeof(*sorted), compare_ids);
+    put_int(out, (int32_t)count);
+    for (size_t i = 0; i < count; i++) {
+        put_long(out, sorted[i]->id);
+        put_int(out, sorted[i]->timeout_ms);
+    }
+    free(sorted);
 }
 
 void session_password(int64_t id, uint8_t out[SESSION_PASSWD_BYTES])

@@ -281,7 +281,8 @@ static int sync_found(struct run *r)
 
 static int open_reader(struct run *r, int64_t after_zxid)
 {
-    /* A txn is a request with what the leader added to it; no server logs more than twice the limit. */
+    /* A txn is a request with what the leader added to it; no server logs more than twice the
+     * limit. */
     int rc = txnlog_reader_open(r->fs, r->out->log_dir, after_zxid, 2 * r->opts->frame_bytes_max,
                                 &r->reader);
     return rc != 0 ? refuse_io(r, "list", r->out->log_dir, rc) : 0;

@@ -49,8 +49,9 @@ struct recovery {
 /*
  * 0 or -errno. -EBADMSG: damaged files; -ENODATA: txns are missing; -ENOTSUP: directories mixed up;
  * -EBUSY: another server runs on them, which is kept out from here to recovery_fini(). On success a
- * torn tail has been cut, so the log may be appended to from last_zxid on. Ephemerals of sessions that are not in the table are left: deleting them is for the leader and a standalone
- * server (data_tree_kill_orphans).
+ * torn tail has been cut, so the log may be appended to from last_zxid on. Ephemerals of sessions
+ * that are not in the table are left: deleting them is for the leader and a standalone server
+ * (data_tree_kill_orphans).
  */
 int recovery_run(const struct fsops *fs, const struct recovery_options *opts, struct recovery *out);
 /* Frees what *out owns and lets other servers into the directories. */

@@ -63,8 +63,8 @@ static void move_down(struct stream *s)
     s->summed = 0;
 }
 
-/* Has want unread bytes in the window, or all there are; how many, or -errno. A damaged length costs
- * no more memory than the file has bytes: the window grows as they arrive. */
+/* Has want unread bytes in the window, or all there are; how many, or -errno. A damaged length
+ * costs no more memory than the file has bytes: the window grows as they arrive. */
 static ssize_t look(struct stream *s, size_t want)
 {
     if (s->end - s->start < want && !s->at_end) {

@@ -167,10 +167,12 @@ int txnlog_file_record(struct txnlog_file *f, int64_t offset, struct txnlog_reco
     return check_entry(record, checksum, p + TXNLOG_RECORD_HEAD_BYTES, (size_t)len);
 }
 
-/* What a disk writes whole or not at all; larger ones are multiples of it. */
-enum { SECTOR_BYTES = 512 };
+enum {
+    SECTOR_BYTES = 512,  /* what a disk writes whole or not at all; larger ones are multiples */
+    HEAD_ZERO_BYTES = 4, /* the high half of a record's checksum: these zeros say nothing */
+};
 
-/* A record begins with 0 0 0 0, a checksum, which is not 0, and a length that a server would log. */
+/* A record begins with 0 0 0 0, a checksum other than 0, and a length that a server logs. */
 static bool looks_like_record(const struct txnlog_file *f, const uint8_t *p)
 {
     struct wire w;
@@ -219,7 +221,7 @@ int txnlog_file_has_lost_sector(struct txnlog_file *f, int64_t start, int64_t en
         if (got < 0) {
             return (int)got;
         }
-        if (got >= (ssize_t)want && is_zero(p, want)) {
+        if (got >= (ssize_t)want && want > HEAD_ZERO_BYTES && is_zero(p, want)) {
             return 1;
         }
         at = next;

@@ -83,9 +83,9 @@ static int open_file(struct txnlog_reader *r, size_t index, struct txnlog_file *
 }
 
 /*
- * A valid record behind the damage was synced after it, unless both were in the one batch that a crash
- * cut off. That batch is never further than this from its end, and what is missing of it is whole
- * sectors; any other damage has cost acknowledged txns (L4).
+ * A valid record behind the damage was synced after it, unless both were in the one batch that a
+ * crash cut off. That batch is never further than this from its end, and what is missing of it is
+ * whole sectors; any other damage has cost acknowledged txns (L4).
  */
 static int check_nothing_follows(struct txnlog_reader *r, size_t index, struct txnlog_file *f,
                                  int64_t offset, const char *reason)

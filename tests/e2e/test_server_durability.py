@@ -5,6 +5,7 @@ import json
 import os
 import random
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,62 @@ def test_corrupt_record_in_the_middle_stops_the_start(new_server, bench):
     assert server.process.wait() != 0
     errors = [line for line in server.process.log().splitlines() if " ERROR " in line]
     assert any(log.name in line for line in errors), errors
+
+
+# ---- a slow and a broken disk ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def disk(bench, new_server, server_kind):
+    """A running server whose fdatasync obeys disk.order: "300" is a delay in ms, "fail" an EIO."""
+    library = bench.path("slow_sync.so")
+    source = Path(__file__).parent / "faults" / "slow_sync.c"
+    bench.run(["gcc", "-D_GNU_SOURCE", "-O1", "-shared", "-fPIC", "-o", library, source, "-ldl"])
+    server = new_server(server_kind)
+    server.order = bench.path("sync-order")
+    server.environment = {"LD_PRELOAD": str(library), "ZKFS_SYNC_FILE": str(server.order)}
+    return server.start()
+
+
+def test_no_answer_before_the_write_is_on_the_disk(disk):
+    conn = disk.raw()
+    conn.ok(z.CREATE, z.create_body("/x"))
+    disk.order.write_text("300")
+    for number in range(3):
+        begin = time.monotonic()
+        conn.ok(z.SET_DATA, z.set_body("/x", b"%d" % number))
+        assert time.monotonic() - begin >= 0.3
+
+
+@pytest.mark.parametrize("server_kind", ["zkserver"])  # Apache's readers queue behind the sync
+def test_slow_disk_holds_up_no_reader_and_commits_in_groups(disk):
+    writer, reader = disk.raw(), disk.raw()
+    writer.ok(z.CREATE, z.create_body("/x", b"old"))
+    disk.order.write_text("500")
+    begin = time.monotonic()
+    for number in range(100):
+        writer.request(z.SET_DATA, z.set_body("/x", b"%d" % number))
+    for _ in range(20):
+        assert reader.ok(z.GET_DATA, z.watched("/x"))[0] == b"old", "nobody sees what may be lost"
+        reader.ping()
+    assert time.monotonic() - begin < 0.5
+    for _ in range(100):
+        assert writer.answer().err == 0
+    assert time.monotonic() - begin < 3, "a hundred writes share a few syncs"
+
+
+def test_disk_that_fails_ends_the_server_and_acknowledges_nothing(disk, bench, server_kind):
+    """Rule L1: a failed fsync is never tried again."""
+    bench.expect_log(r" (WARN|ERROR) ")
+    conn = disk.raw()
+    conn.ok(z.CREATE, z.create_body("/x", b"acknowledged"))
+    disk.order.write_text("fail")
+    assert conn.call(z.SET_DATA, z.set_body("/x", b"lost")) is None
+    status = disk.process.wait()
+    assert status != 0 or server_kind == "apache"
+    disk.order.unlink()
+    disk.start()
+    assert disk.raw().ok(z.GET_DATA, z.watched("/x"))[0] in (b"acknowledged", b"lost")
 
 
 # ---- each other's files --------------------------------------------------------------------------

@@ -351,6 +351,30 @@ static void test_W1_close_session_takes_pending_ephemerals(void **state)
     world_fini(&w);
 }
 
+/* Equal states give equal snapshots: no order of a hash table in a file. */
+static void test_sessions_are_written_in_order_of_id(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    for (int64_t i = 0; i < 500; i++) {
+        peer_restore_session(w.peer, i * 7919 % 500 + 1, 10000 + (int32_t)i, w.now_ms);
+    }
+    struct buf out = BUF_EMPTY;
+    struct wire r;
+    peer_encode_sessions(w.peer, &out);
+    wire_init(&r, buf_head(&out), buf_readable(&out));
+    assert_int_equal(wire_int(&r), 500);
+    for (int64_t id = 1; id <= 500; id++) {
+        assert_int_equal(wire_long(&r), id);
+        assert_in_range(wire_int(&r), 10000, 10499);
+    }
+    assert_true(wire_ok(&r));
+    assert_int_equal(wire_left(&r), 0);
+    buf_fini(&out);
+    world_fini(&w);
+}
+
 /* More ephemerals than a txn can list: all of them go, and every peer can read the txn. */
 static void test_L11_close_session_with_too_many_ephemerals_to_list(void **state)
 {
@@ -518,6 +542,7 @@ int main(void)
         cmocka_unit_test(test_W4_resume_with_password_refuse_without),
         cmocka_unit_test(test_W5_client_from_the_future_is_closed_without_a_reply),
         cmocka_unit_test(test_W1_close_session_takes_pending_ephemerals),
+        cmocka_unit_test(test_sessions_are_written_in_order_of_id),
         cmocka_unit_test(test_L11_close_session_with_too_many_ephemerals_to_list),
         cmocka_unit_test(test_expiry_deletes_ephemerals_then_closes),
         cmocka_unit_test(test_failed_multi_changes_nothing_and_says_which),

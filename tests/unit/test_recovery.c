@@ -416,8 +416,8 @@ static void test_L10_zxid_is_that_of_the_state(void **state)
 }
 
 /*
- * A fuzzy snapshot, at its worst: named after zxid n, but with the effects of all 0x4d txns in it. The
- * replay of those after n must lead to the same tree.
+ * A fuzzy snapshot, at its worst: named after zxid n, but with the effects of all 0x4d txns in it.
+ * The replay of those after n must lead to the same tree.
  */
 static void test_L6_replay_over_a_fuzzy_snapshot_converges(void **state)
 {

@@ -24,7 +24,7 @@
  * and then the power, start again ... Txn number n is always the same, so the tree after it has a
  * known digest, and each start can be held against what had been reported durable.
  */
-enum { TXNS_MAX = 30000, STARTS = 30, SEEDS = 3 };
+enum { TXNS_MAX = 30000, STARTS = 20, SEEDS = 3 };
 
 struct life {
     struct fake_fs *fs;

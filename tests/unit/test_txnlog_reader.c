@@ -350,6 +350,30 @@ static void test_L4_flipped_bit_before_valid_txns_is_a_stop(void **state)
     assert_refused(f, -EBADMSG, "bad checksum at offset 212, after zxid 0x2");
 }
 
+/* Also where the four zeros that every record begins with fill a sector to its end. */
+static void test_L4_zeros_of_a_records_head_are_no_lost_sector(void **state)
+{
+    struct fake_fs *f = *state;
+    struct txnlog_reader *reader;
+    struct txnlog_entry entry;
+    int64_t offsets[64];
+    size_t count = 0;
+    fixture_write_log(f, "/d", 1, 2000);
+    assert_int_equal(txnlog_reader_open(fake_fs_ops(f), "/d", 0, FIXTURE_ENTRY_MAX, &reader), 0);
+    while (txnlog_reader_next(reader, &entry) == 1) {
+        if (512 - entry.offset % 512 <= 4 && count < 64) {
+            offsets[count++] = entry.offset;
+        }
+    }
+    txnlog_reader_close(reader);
+    assert_true(count > 3);
+    for (size_t i = 0; i < count; i++) {
+        fixture_flip(f, "/d/log.1", (size_t)offsets[i] + AT_ENTRY + 50);
+        assert_refused(f, -EBADMSG, "bad checksum");
+        fixture_flip(f, "/d/log.1", (size_t)offsets[i] + AT_ENTRY + 50);
+    }
+}
+
 /* The same damage, but with more behind it than one batch can hold. */
 static void test_L4_damage_before_synced_txns_is_a_stop(void **state)
 {
@@ -623,6 +647,7 @@ int main(void)
         T(test_L4_entry_over_the_present_limit_is_read),
         T(test_L4_lost_sector_of_the_last_batch_is_cut),
         T(test_L4_flipped_bit_before_valid_txns_is_a_stop),
+        T(test_L4_zeros_of_a_records_head_are_no_lost_sector),
         T(test_L4_damage_before_synced_txns_is_a_stop),
         T(test_L4_bad_crc_in_an_earlier_file_is_a_stop),
         T(test_L4_torn_record_in_an_earlier_file_is_a_stop_if_it_is_missing),

@@ -118,13 +118,14 @@ class Bench:
         return self.folder.joinpath(*parts)
 
     def environment(self, extra=None):
-        env = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+        not_ours = ("PYTEST", "MAKEFLAGS", "MFLAGS", "MAKELEVEL")
+        env = {k: v for k, v in os.environ.items() if not k.startswith(not_ours)}
         env.update(
             {
                 TAG: self.token,
                 "LC_ALL": "C.UTF-8",
                 "TZ": "UTC",
-                "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0",
+                "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:verify_asan_link_order=0",
                 "UBSAN_OPTIONS": "print_stacktrace=1",
             }
         )

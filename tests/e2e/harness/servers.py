@@ -60,6 +60,7 @@ class Server:
         self.settings = {**DEFAULTS, "dataDir": self.data, "clientPort": self.port}
         self.settings.update({k.replace("__", "."): v for k, v in settings.items()})
         self.config = self.folder / "zoo.cfg"
+        self.environment = {}
         self.process = None
         self.connections = []
         self.write_config()
@@ -80,7 +81,9 @@ class Server:
 
     def start(self, wait=True):
         ours = self.kind == "zkserver"
-        self.process = self.bench.spawn(self.command(), self.name, ours=ours, cwd=self.folder)
+        self.process = self.bench.spawn(
+            self.command(), self.name, ours=ours, cwd=self.folder, env=self.environment
+        )
         if wait:
             wait_for(self._why_not, self.is_serving, seconds=30)
         return self
