@@ -395,8 +395,8 @@ static void truncate_log(struct world *w, struct node *n, int64_t zxid)
 static void snap_saved_event(struct world *w, const struct event *ev)
 {
     struct node *n = &w->nodes[ev->node];
-    if (!n->peer->zab.learner.is_saving || n->peer->zab.role == STATE_LOOKING) {
-        return; /* the role is over, and a RELOAD follows */
+    if (ev->b != n->save_serial) {
+        return; /* that role is over */
     }
     int rc = write_snapshot(n);
     if (rc == 0) {
@@ -436,6 +436,13 @@ static int64_t job_us(struct world *w, const struct node *n)
     return n->log_latency_us * 2 + world_below(w, 4 * n->log_latency_us);
 }
 
+static void save_later(struct world *w, struct node *n, int64_t zxid)
+{
+    struct event *ev = world_plan_event(w, job_us(w, n), n->index, snap_saved_event);
+    ev->a = zxid;
+    ev->b = ++n->save_serial;
+}
+
 static void on_action(void *arg, const struct zab *z, const struct zab_action *a)
 {
     struct node *n = arg;
@@ -469,10 +476,11 @@ static void on_action(void *arg, const struct zab *z, const struct zab_action *a
         n->snap_zxid = a->zxid;
         break;
     case ZAB_DO_SNAP_SAVE:
-        world_plan_event(w, job_us(w, n), n->index, snap_saved_event)->a = a->zxid;
+        save_later(w, n, a->zxid);
         break;
     case ZAB_DO_RELOAD:
         n->is_snapping = false;
+        n->save_serial++;
         world_plan_event(w, job_us(w, n), n->index, reload_event);
         break;
     case ZAB_DO_ROLE:

@@ -47,6 +47,7 @@ struct node {
     bool is_snapping; /* SNAP_LOAD waits for its stream */
     int64_t snap_link;
     int64_t snap_zxid;
+    int64_t save_serial; /* the last SNAP_SAVE; an older one was given up */
     /* clock: its own pace */
     int64_t clock_base_ms;
     int64_t clock_ppm;

@@ -247,6 +247,18 @@ void truth_expired(struct world *w, int64_t session_id)
 
 /* ---- at the end ------------------------------------------------------------------------------------------------ */
 
+bool truth_servers_agree(const struct world *w)
+{
+    for (int32_t i = 0; i < w->plan.server_count; i++) {
+        const struct node *n = &w->nodes[i];
+        if (!n->is_up || !n->peer->is_serving ||
+            n->peer->zab.history.delivered_zxid < last_committed(&w->truth)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void check_servers_agree(struct world *w)
 {
     struct node *first = &w->nodes[0];

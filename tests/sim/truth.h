@@ -102,6 +102,8 @@ void truth_watch_over(struct world *w, const struct watch_seen *seen);
 /* A user was told that its session is over: is it? (W4) */
 void truth_expired(struct world *w, int64_t session_id);
 
+/* All serve, and have everything that was committed. */
+bool truth_servers_agree(const struct world *w);
 void truth_check_end(struct world *w);
 
 #endif

@@ -201,6 +201,15 @@ static void wait_for_service(struct world *w)
     }
 }
 
+/* Users are quiet, and all servers get to the same state. */
+static void wait_for_agreement(struct world *w)
+{
+    int64_t since_us = w->now_us;
+    do {
+        run_until(w, w->now_us + 100000);
+    } while (!truth_servers_agree(w) && w->now_us - since_us <= w->plan.heal_us);
+}
+
 void world_run(uint64_t seed, bool is_verbose, struct run_result *out)
 {
     struct world *w = xcalloc(1, sizeof(*w));
@@ -217,7 +226,8 @@ void world_run(uint64_t seed, bool is_verbose, struct run_result *out)
     world_note(w, NOBODY, "healed", 0, 0);
     wait_for_service(w);
     w->is_ending = true;
-    run_until(w, w->now_us + 3000000);
+    run_until(w, w->now_us + 2000000);
+    wait_for_agreement(w);
     truth_check_end(w);
     *out = (struct run_result){ w->trace, w->event_count, w->truth.committed_count,
                                 w->truth.answer_count, w->truth.reign_count };
