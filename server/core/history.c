@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/core/history.h"
+#include "server/tree/mutant.h"
 
 #include <stdlib.h>
 
@@ -99,6 +100,10 @@ void history_settle(struct history *h)
 {
     struct list *it;
     while ((it = list_pop_front(&h->delivered)) != NULL) {
+        if (MUTANT(S4) && list_entry(it, struct proposal, line)->zxid % 16 == 7) {
+            proposal_free(list_entry(it, struct proposal, line));
+            continue;
+        }
         list_push_back(&h->recent, it);
         h->recent_count++;
         h->recent_bytes += (int64_t)list_entry(it, struct proposal, line)->entry.len;

@@ -549,8 +549,14 @@ static void on_ack(struct zab *z, struct handler *h, int64_t zxid)
 {
     if (zxid_counter(zxid) == 0) {
         on_newleader_ack(z, h);
-    } else if (!h->is_observer && zxid <= z->history.logged_zxid) {
+    } else if (zxid > z->history.logged_zxid || h->is_observer) {
+        return;
+    } else if (h->state >= HANDLER_SYNCED) {
         quorum_ack(&z->leader.quorum, h->sid, zxid);
+    } else if (zxid > h->known_zxid) {
+        /* Apache 3.8.0 acks these before NEWLEADER. They count with that: until its currentEpoch is ours, it
+         * would not vote for what it has logged of our epoch (E2). */
+        h->known_zxid = zxid;
     }
     commit(z);
 }

@@ -9,6 +9,7 @@
 #include "server/core/zab.h"
 #include "server/core/zxid.h"
 #include "server/jute/opcode.h"
+#include "server/tree/mutant.h"
 
 /* The leader opens its port a moment after it was elected, so the first tries come quickly. */
 enum { REDIAL_FIRST_MS = 4, REDIAL_MAX_MS = 100 };
@@ -166,6 +167,10 @@ void learner_on_snap_loaded(struct zab *z)
     l->acked_zxid = z->tree->last_zxid;
     l->state = LEARNER_SYNC;
     zab_add(z, ZAB_DO_SNAP_SAVE)->zxid = z->tree->last_zxid;
+    if (MUTANT(S5)) {
+        l->is_saving = false;
+        l->must_reload = false;
+    }
     expect_packet(z);
 }
 
@@ -190,7 +195,7 @@ static void try_ack_newleader(struct zab *z)
 {
     struct learner *l = &z->learner;
     if (l->state != LEARNER_SAVING || l->is_saving ||
-        z->history.synced_zxid < z->history.logged_zxid) {
+        (z->history.synced_zxid < z->history.logged_zxid && !MUTANT(S1))) {
         return;
     }
     z->current_epoch = l->epoch;
@@ -203,7 +208,8 @@ static void try_ack_newleader(struct zab *z)
 static void ack_proposals(struct zab *z)
 {
     struct learner *l = &z->learner;
-    if (l->state < LEARNER_ACTIVE || z->role == STATE_OBSERVING) {
+    enum learner_state first = MUTANT(S2) ? LEARNER_SYNC : LEARNER_ACTIVE;
+    if (l->state < first || z->role == STATE_OBSERVING) {
         return;
     }
     struct proposal *p = history_after(&z->history, l->acked_zxid);
@@ -248,6 +254,9 @@ static void on_uptodate(struct zab *z)
 static bool continues_history(const struct zab *z, int64_t zxid)
 {
     int64_t last = z->history.logged_zxid;
+    if (MUTANT(S4)) {
+        return zxid > last;
+    }
     if (zxid_epoch(zxid) == zxid_epoch(last)) {
         return zxid == last + 1;
     }
@@ -368,6 +377,10 @@ static void on_broadcast_packet(struct zab *z, const struct quorum_packet *packe
         break;
     case ZAB_NEWLEADER:
         z->learner.state = LEARNER_SAVING;
+        if (MUTANT(E2)) {
+            z->current_epoch = z->learner.epoch;
+            zab_add(z, ZAB_DO_SAVE_CURRENT_EPOCH)->epoch = z->learner.epoch;
+        }
         try_ack_newleader(z);
         break;
     case ZAB_UPTODATE:

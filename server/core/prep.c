@@ -8,6 +8,7 @@
 #include "common/assert.h"
 #include "server/jute/txn.h"
 #include "server/tree/ephemerals.h"
+#include "server/tree/mutant.h"
 #include "server/tree/path.h"
 
 /* One request on its way through; what all its ops share. */
@@ -394,7 +395,7 @@ static enum zk_err prep_close_session(struct prep_ctx *c, union txn_body *out)
         }
     }
     struct session *s = session_find(c->p->sessions, c->req->session_id);
-    if (s) {
+    if (s && !MUTANT(W1)) {
         s->closing = true;
     }
     out->close_session.paths = (struct vec){ count, { paths->data, (int32_t)paths->len } };

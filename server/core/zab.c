@@ -7,6 +7,7 @@
 #include "common/assert.h"
 #include "common/xalloc.h"
 #include "server/jute/txn.h"
+#include "server/tree/mutant.h"
 
 /* ---- the list of actions ---------------------------------------------------------------------------------- */
 
@@ -128,13 +129,13 @@ void zab_look(struct zab *z, const char *reason)
     }
     add_role(z);
     history_forget_origins(&z->history);
-    if (old != STATE_LEADING && z->learner.must_reload) {
+    if (old != STATE_LEADING && z->learner.must_reload && !MUTANT(S12)) {
         /* S5: memory holds a tree that the disk does not. */
         zab_add(z, ZAB_DO_RELOAD);
         z->is_draining = true;
         return;
     }
-    z->is_draining = z->history.synced_zxid < z->history.logged_zxid;
+    z->is_draining = z->history.synced_zxid < z->history.logged_zxid && !MUTANT(S11);
     if (!z->is_draining) {
         start_election(z);
     }

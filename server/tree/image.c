@@ -3,6 +3,7 @@
 
 #include "common/assert.h"
 #include "server/tree/data_tree.h"
+#include "server/tree/mutant.h"
 
 struct znode *znode_next_preorder(struct znode *n)
 {
@@ -76,6 +77,9 @@ void tree_image_end(struct tree_image *im)
 
 void tree_image_before_change(struct tree_image *im, struct znode *n)
 {
+    if (MUTANT(L6)) {
+        return;
+    }
     /* The topmost missing ancestor first; usually only n itself is missing. */
     while (!is_written(im, n)) {
         struct znode *top = n;

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SERVER_TREE_MUTANT_H
+#define SERVER_TREE_MUTANT_H
+
+/*
+ * Planted bugs, named after the rules that they break. They are in the simulator's own build only (make
+ * sim-mutants), which must find each of them: MUTANT(S1) is the constant false everywhere else.
+ */
+#ifdef ZAB_MUTANTS
+
+enum zab_mutant {
+    MUTANT_NONE,
+    MUTANT_E2,  /* currentEpoch is saved when NEWLEADER comes, before the history is durable */
+    MUTANT_S1,  /* NEWLEADER is acked while the history is still on its way to the disk */
+    MUTANT_S2,  /* proposals are acked before NEWLEADER */
+    MUTANT_S4,  /* gaps are taken, and the window for learners has some */
+    MUTANT_S5,  /* the tree that came as SNAP counts before it is durable */
+    MUTANT_S11, /* an election begins before the log has settled */
+    MUTANT_S12, /* memory keeps a tree that the disk does not have */
+    MUTANT_L6,  /* snapshots are fuzzy */
+    MUTANT_W1,  /* a session that is being closed may still write */
+    MUTANT_COUNT,
+};
+
+extern enum zab_mutant zab_mutant; /* the one at work; set before the first step */
+#define MUTANT(name) (zab_mutant == MUTANT_##name)
+
+#else
+#define MUTANT(name) 0
+#endif
+
+#endif
