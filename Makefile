@@ -21,6 +21,7 @@ PREFIX  ?= /usr/local
 CFLAGS_rel  := -O2 -g
 CFLAGS_dev  := -O0 -g3
 CFLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+CFLAGS_mutants := -O2 -g -DZAB_MUTANTS
 CFLAGS_tsan := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith \
@@ -172,9 +173,14 @@ $(B)/bin/sim: $(SIM_O) $(TESTLIB_O) $(SERVER_A)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(SIM_O) $(TESTLIB_O) -Wl,--start-group $(SERVER_A) -Wl,--end-group \
 		$(SERVER_LIBS)
 
-.PHONY: sim
+.PHONY: sim sim-mutants
 sim: $(B)/bin/sim ## simulate ensembles: SEEDS=1000 runs from seed FIRST=1 on; V=1 shows every step
 	@$< $(if $(filter 1,$(V)),-v) -j $(JOBS) $(FIRST) $(SEEDS)
+
+MUTANTS ?= E2 S1 S2 S4 S5 S11 S12 L6 W1
+sim-mutants: ## plant each of the bugs MUTANTS="E2 S1 ..." in a build of its own: the simulator must find it
+	@$(MAKE) --no-print-directory VARIANT=mutants build/mutants/bin/sim
+	@tests/sim/run-mutants build/mutants/bin/sim $(MUTANTS)
 
 .PHONY: check
 check: all unit fuzz-replay lint-arrows ## fast tests, under a minute

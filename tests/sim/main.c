@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sim [-v] [-j jobs] first count: runs that many seeds. Each job is a process, so that an assertion of the
+ * sim [-v] [-j jobs] [-m bug] first count: runs that many seeds. Each job is a process, so that an assertion of the
  * product, too, fails one seed and not the whole run. Every 50th seed is run twice and must take the same
  * steps. The last line is `sim: N passed, N failed`.
+ *
+ * With -m a bug is planted (server/tree/mutant.h), and the run ends at the first seed that shows it.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,9 +15,37 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "server/tree/mutant.h"
 #include "tests/sim/world.h"
 
 enum { JOBS_MAX = 16, TWICE_EVERY = 50 };
+
+#ifdef ZAB_MUTANTS
+enum zab_mutant zab_mutant;
+
+static const char *const mutants[MUTANT_COUNT] = {
+    [MUTANT_NONE] = "", [MUTANT_E2] = "E2", [MUTANT_S1] = "S1",   [MUTANT_S2] = "S2",
+    [MUTANT_S4] = "S4", [MUTANT_S5] = "S5", [MUTANT_S11] = "S11", [MUTANT_S12] = "S12",
+    [MUTANT_L6] = "L6", [MUTANT_W1] = "W1",
+};
+
+static bool plant(const char *name)
+{
+    for (int m = 1; m < MUTANT_COUNT; m++) {
+        if (strcmp(mutants[m], name) == 0) {
+            zab_mutant = (enum zab_mutant)m;
+            return true;
+        }
+    }
+    return false;
+}
+#else
+static bool plant(const char *name)
+{
+    fprintf(stderr, "sim: this build has no bug %s: make sim-mutants\n", name);
+    return false;
+}
+#endif
 
 /* One job's progress, in memory that outlives it. */
 struct progress {
@@ -23,10 +53,7 @@ struct progress {
     bool is_done;
     int64_t passed;
     int64_t failed;
-    int64_t txns;
-    int64_t answers;
-    int64_t reigns;
-    uint64_t events;
+    struct run_result sum; /* served_us: the longest */
 };
 
 struct run {
@@ -34,8 +61,20 @@ struct run {
     uint64_t count;
     uint64_t jobs;
     bool is_verbose;
+    const char *mutant;        /* NULL: none, as it should be */
     struct progress *progress; /* one a job, shared with it */
 };
+
+static void add_result(struct run_result *sum, const struct run_result *r)
+{
+    sum->events += r->events;
+    sum->txns += r->txns;
+    sum->answers += r->answers;
+    sum->reigns += r->reigns;
+    sum->snaps += r->snaps;
+    sum->truncs += r->truncs;
+    sum->served_us = r->served_us > sum->served_us ? r->served_us : sum->served_us;
+}
 
 static void run_seed(const struct run *run, uint64_t seed, struct progress *p)
 {
@@ -53,10 +92,7 @@ static void run_seed(const struct run *run, uint64_t seed, struct progress *p)
         printf("seed %" PRIu64 ": trace %016" PRIx64 ", %" PRIu64 " events\n", seed, result.trace,
                result.events);
     }
-    p->txns += result.txns;
-    p->answers += result.answers;
-    p->reigns += result.elections;
-    p->events += result.events;
+    add_result(&p->sum, &result);
     p->passed++;
 }
 
@@ -97,7 +133,9 @@ static void wait_for_jobs(const struct run *run, pid_t *pids)
                 continue;
             }
             running--;
-            if (!p->is_done) {
+            if (!p->is_done && run->mutant) {
+                p->failed++; /* found: this job is done */
+            } else if (!p->is_done) {
                 p->failed++;
                 printf("FAILED: seed %" PRIu64 "; again: make sim SEEDS=1 FIRST=%" PRIu64 " V=1\n",
                        p->seed, p->seed);
@@ -111,7 +149,7 @@ static void wait_for_jobs(const struct run *run, pid_t *pids)
 
 static void usage(void)
 {
-    fprintf(stderr, "usage: sim [-v] [-j jobs] first count\n");
+    fprintf(stderr, "usage: sim [-v] [-j jobs] [-m bug] first count\n");
     exit(2);
 }
 
@@ -120,11 +158,13 @@ int main(int argc, char **argv)
     struct run run = { .jobs = 2 };
     pid_t pids[JOBS_MAX];
     int opt;
-    while ((opt = getopt(argc, argv, "vj:")) != -1) {
+    while ((opt = getopt(argc, argv, "vj:m:")) != -1) {
         if (opt == 'v') {
             run.is_verbose = true;
         } else if (opt == 'j') {
             run.jobs = strtoull(optarg, NULL, 10);
+        } else if (opt == 'm' && plant(optarg)) {
+            run.mutant = optarg;
         } else {
             usage();
         }
@@ -151,13 +191,17 @@ int main(int argc, char **argv)
         const struct progress *p = &run.progress[job];
         sum.passed += p->passed;
         sum.failed += p->failed;
-        sum.txns += p->txns;
-        sum.answers += p->answers;
-        sum.reigns += p->reigns;
-        sum.events += p->events;
+        add_result(&sum.sum, &p->sum);
     }
-    printf("%" PRIu64 " events, %" PRId64 " reigns, %" PRId64 " txns, %" PRId64 " answers\n",
-           sum.events, sum.reigns, sum.txns, sum.answers);
+    if (run.mutant) {
+        printf("bug %s: %s after %" PRId64 " seeds\n", run.mutant,
+               sum.failed ? "found" : "NOT FOUND", sum.passed + sum.failed);
+        return sum.failed == 0;
+    }
+    printf("%" PRIu64 " events, %" PRId64 " txns, %" PRId64 " answers, %" PRId64 " reigns, %" PRId64
+           " snaps, %" PRId64 " truncs; all users served %.3f s after the healing at the latest\n",
+           sum.sum.events, sum.sum.txns, sum.sum.answers, sum.sum.reigns, sum.sum.snaps,
+           sum.sum.truncs, (double)sum.sum.served_us / 1e6);
     printf("sim: %" PRId64 " passed, %" PRId64 " failed\n", sum.passed, sum.failed);
     return sum.failed > 0 || sum.passed == 0;
 }

@@ -8,6 +8,7 @@
 
 #include "common/assert.h"
 #include "common/xalloc.h"
+#include "server/core/zxid.h"
 #include "server/jute/records.h"
 #include "server/store/epoch_file.h"
 #include "server/store/purge.h"
@@ -134,12 +135,22 @@ static void flush_clients(struct world *w, struct node *n)
     }
 }
 
+static void give_up_snapshot(struct node *n)
+{
+    if (n->is_imaging) {
+        n->is_imaging = false;
+        tree_image_end(&n->image);
+        snapshot_writer_abort(n->writer);
+    }
+}
+
 /* snapshot.<zxid> of the tree as it is now. */
 static int write_snapshot(struct node *n)
 {
     struct snapshot_writer *writer;
     struct tree_image image;
     struct buf sessions = BUF_EMPTY;
+    give_up_snapshot(n);
     int rc = snapshot_writer_open(fake_fs_ops(n->fs), n->snapshot_dir, n->tree->last_zxid, &writer);
     if (rc != 0) {
         return rc;
@@ -161,20 +172,65 @@ static int write_snapshot(struct node *n)
     return snapshot_writer_finish(writer, digest);
 }
 
-/* A periodic snapshot that fails is only a pity; the log goes on in a new file either way. */
-static void write_due_snapshot(struct world *w, struct node *n)
+static void end_snapshot(struct world *w, struct node *n, int rc)
 {
     struct purge_result purged;
-    n->peer->actions.snapshot_due = false;
-    int rc = write_snapshot(n);
     if (rc == 0) {
         rc = purge_run(fake_fs_ops(n->fs), n->snapshot_dir, n->log_dir, 3, &purged);
     }
+    /* One that fails is only a pity. */
     if (rc != 0 && !fake_fs_has_failed(n->fs)) {
         sim_fail(w, "server %d: cannot write a snapshot: %s", n->index + 1, strerror(-rc));
     }
-    n->wants_roll = true;
     world_note(w, n->index, "snapshot", n->tree->last_zxid, rc);
+}
+
+/* The tree changes between two slices. */
+static void slice_event(struct world *w, const struct event *ev)
+{
+    struct node *n = &w->nodes[ev->node];
+    if (!n->is_imaging || ev->a != n->image.zxid) {
+        return;
+    }
+    bool done = tree_image_step(&n->image, 100);
+    int rc = snapshot_writer_write(n->writer, buf_head(&n->image.out), buf_readable(&n->image.out));
+    buf_reset(&n->image.out);
+    if (rc != 0) {
+        give_up_snapshot(n);
+        end_snapshot(w, n, rc);
+    } else if (!done) {
+        world_plan_event(w, world_below(w, 5000), n->index, slice_event)->a = ev->a;
+    } else {
+        uint64_t digest = n->image.digest;
+        n->is_imaging = false;
+        tree_image_end(&n->image);
+        end_snapshot(w, n, snapshot_writer_finish(n->writer, digest));
+    }
+}
+
+/* The log goes on in a new file behind the moment of the image. */
+static void begin_snapshot(struct world *w, struct node *n)
+{
+    struct buf sessions = BUF_EMPTY;
+    n->peer->actions.snapshot_due = false;
+    n->wants_roll = true;
+    int rc =
+        snapshot_writer_open(fake_fs_ops(n->fs), n->snapshot_dir, n->tree->last_zxid, &n->writer);
+    if (rc != 0) {
+        end_snapshot(w, n, rc);
+        return;
+    }
+    peer_encode_sessions(n->peer, &sessions);
+    rc = snapshot_writer_write(n->writer, buf_head(&sessions), buf_readable(&sessions));
+    buf_fini(&sessions);
+    tree_image_begin(&n->image, n->tree);
+    n->is_imaging = true;
+    if (rc != 0) {
+        give_up_snapshot(n);
+        end_snapshot(w, n, rc);
+        return;
+    }
+    world_plan_event(w, world_below(w, 5000), n->index, slice_event)->a = n->image.zxid;
 }
 
 /* What the shell does at the end of a turn. */
@@ -189,8 +245,8 @@ static void finish_turn(struct world *w, struct node *n)
     flush_clients(w, n);
     take_log_batch(w, n);
     truth_check_node(w, n);
-    if (n->peer->actions.snapshot_due && n->peer->is_serving) {
-        write_due_snapshot(w, n);
+    if (n->peer->actions.snapshot_due && n->peer->is_serving && !n->is_imaging) {
+        begin_snapshot(w, n);
     }
     kick_log(w, n);
     if (n->is_failed) {
@@ -319,6 +375,7 @@ static void restore_sessions(struct world *w, struct node *n, const struct saved
 static void replace_tree(struct world *w, struct node *n, struct recovery *state)
 {
     struct data_tree *old = n->tree;
+    give_up_snapshot(n);
     n->tree = state->tree;
     state->tree = NULL;
     peer_replace_tree(n->peer, n->tree);
@@ -350,6 +407,7 @@ static void send_votes_and_links(struct world *w, struct node *n, const struct z
         net_send(w, l, side, PACKET_DATA, &copy);
     } else {
         struct tree_image image;
+        give_up_snapshot(n); /* the tree has one image at a time */
         peer_encode_sessions(n->peer, &copy);
         tree_image_begin(&image, n->tree);
         tree_image_step(&image, SIZE_MAX / 2);
@@ -379,6 +437,7 @@ static void truncate_log(struct world *w, struct node *n, int64_t zxid)
     reopen_log(n, zxid);
     int rc =
         rebuild_truncate(fake_fs_ops(n->fs), n->snapshot_dir, n->log_dir, zxid, ENTRY_BYTES_MAX);
+    w->truncs++;
     world_note(w, n->index, "truncate", zxid, rc);
     if (rc == 0 && n->tree->last_zxid > zxid) {
         rc = recover(w, n, &state);
@@ -501,6 +560,23 @@ void node_on_link(struct world *w, struct node *n, int64_t local_id, bool is_up)
         (struct zab_event){ .type = is_up ? ZAB_ON_LINK_UP : ZAB_ON_LINK_DOWN, .link = local_id });
 }
 
+/* S2: an Apache leader takes the first packet behind NEWLEADER for the ack of it. */
+static void check_first_ack(struct world *w, const struct node *n, int64_t local_id,
+                            const struct quorum_packet *packet)
+{
+    if (n->peer->zab.role != STATE_LEADING) {
+        return;
+    }
+    list_for_each (it, &n->peer->zab.leader.handlers) {
+        const struct handler *h = list_entry(it, struct handler, all);
+        if (h->link == local_id && h->state == HANDLER_SYNCING &&
+            (packet->type != ZAB_ACK || zxid_counter(packet->zxid) != 0)) {
+            sim_fail(w, "server %" PRId64 " sends packet %d before it acks NEWLEADER", h->sid,
+                     packet->type);
+        }
+    }
+}
+
 void node_on_packet(struct world *w, struct node *n, int64_t local_id, const struct buf *bytes)
 {
     struct wire in;
@@ -510,6 +586,7 @@ void node_on_packet(struct world *w, struct node *n, int64_t local_id, const str
         sim_fail(w, "server %d got a packet that is none", n->index + 1);
     }
     world_note(w, n->index, "packet", packet.type, packet.zxid);
+    check_first_ack(w, n, local_id, &packet);
     zab_turn(w, n, (struct zab_event){ .type = ZAB_ON_PACKET, .packet = { local_id, &packet } });
 }
 
@@ -532,6 +609,7 @@ void node_on_stream(struct world *w, struct node *n, int64_t local_id, const str
     replace_tree(w, n, &state);
     recovery_fini(&state);
     n->seen_zxid = 0;
+    w->snaps++;
     world_note(w, n->index, "snap loaded", n->snap_zxid, 0);
     zab_turn(w, n, (struct zab_event){ .type = ZAB_ON_SNAP_LOADED });
 }
@@ -680,6 +758,7 @@ static void end_life(struct world *w, struct node *n, bool is_power_loss)
         }
     }
     net_server_down(w, n->index, is_power_loss);
+    give_up_snapshot(n);
     peer_free(n->peer);
     data_tree_free(n->tree);
     txnlog_free(n->log);

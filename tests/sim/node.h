@@ -12,7 +12,9 @@
 
 #include "server/core/peer.h"
 #include "server/store/recovery.h"
+#include "server/store/snapshot_writer.h"
 #include "server/store/txnlog.h"
+#include "server/tree/image.h"
 #include "tests/lib/fake_fs.h"
 #include "tests/sim/net.h"
 
@@ -44,6 +46,9 @@ struct node {
     bool is_log_busy;
     bool wants_roll;
     int64_t log_latency_us;
+    bool is_imaging; /* a periodic snapshot is being written, slice by slice */
+    struct tree_image image;
+    struct snapshot_writer *writer;
     bool is_snapping; /* SNAP_LOAD waits for its stream */
     int64_t snap_link;
     int64_t snap_zxid;

@@ -151,6 +151,9 @@ static void close_session(struct world *w, struct user *u)
     begin_op(w, u, &frame, OP_CLOSE_SESSION, "");
     u->is_closing = true;
     send_frame(w, u, &frame);
+    if (u->line_count < USER_LINE_MAX && world_chance(w, 2)) {
+        create(w, u, "/e0", CREATE_EPHEMERAL); /* too late (W1) */
+    }
 }
 
 static void begin_something(struct world *w, struct user *u)

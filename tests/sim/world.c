@@ -192,6 +192,7 @@ static void wait_for_service(struct world *w)
             served += w->users[i].last_write_invoked_us > healed_us;
         }
         if (served == w->plan.user_count) {
+            w->served_us = w->now_us - healed_us;
             return;
         }
         if (w->now_us - healed_us > w->plan.heal_us) {
@@ -229,8 +230,16 @@ void world_run(uint64_t seed, bool is_verbose, struct run_result *out)
     run_until(w, w->now_us + 2000000);
     wait_for_agreement(w);
     truth_check_end(w);
-    *out = (struct run_result){ w->trace, w->event_count, w->truth.committed_count,
-                                w->truth.answer_count, w->truth.reign_count };
+    *out = (struct run_result){
+        .trace = w->trace,
+        .events = w->event_count,
+        .txns = w->truth.committed_count,
+        .answers = w->truth.answer_count,
+        .reigns = w->truth.reign_count,
+        .snaps = w->snaps,
+        .truncs = w->truncs,
+        .served_us = w->served_us,
+    };
     stop(w);
     free(w);
 }

@@ -64,6 +64,9 @@ struct world {
     uint64_t trace; /* hash of everything that was noted */
     bool is_verbose;
     bool is_hostile;
+    int64_t snaps;  /* trees taken from a leader */
+    int64_t truncs; /* logs cut for a leader */
+    int64_t served_us;
     bool is_ending; /* users begin nothing new */
     struct net net;
     struct node nodes[SERVERS_MAX];
@@ -78,7 +81,10 @@ struct run_result {
     uint64_t events;
     int64_t txns;
     int64_t answers;
-    int64_t elections;
+    int64_t reigns;
+    int64_t snaps;
+    int64_t truncs;
+    int64_t served_us; /* from the healing until every user had been served */
 };
 
 /* Runs one seed to its end. A violation prints what and when, and ends the process (sim_fail). */
