@@ -16,9 +16,6 @@
 /* One client may have this many requests unanswered before it is not read any more. */
 enum { PENDING_PER_CLIENT_MAX = 2000 };
 
-/* Committed proposals kept in memory for learners that come back: commitLogCount. */
-enum { COMMIT_LOG_COUNT = 500 };
-
 void server_step(struct server *s, struct peer_event *ev)
 {
     ev->now_ms = clock_now_ms();
@@ -251,7 +248,8 @@ static void make_peer(struct server *s)
 /* From here on it elects, or serves at once when it is alone. */
 static int begin(struct server *s)
 {
-    struct zab_start start = { .last_zxid = s->recovered.last_zxid };
+    struct history_tail tail = { .entries = BUF_EMPTY };
+    struct zab_start start = { .last_zxid = s->recovered.last_zxid, .tail = &tail };
     if (!server_is_alone(s)) {
         int err = server_store_read_epochs(s, &start);
         if (err < 0) {
@@ -260,8 +258,10 @@ static int begin(struct server *s)
         log_info("server", "server.%" PRId64 " of %zu, zxid=0x%" PRIx64 " epoch=%" PRId64,
                  s->membership.ensemble.self_sid, s->membership.members.count,
                  (uint64_t)start.last_zxid, start.current_epoch);
+        server_store_read_tail(s, &tail);
     }
     int64_t killed = peer_start(s->peer, &start);
+    buf_fini(&tail.entries);
     if (killed > 0) {
         log_info("server", "deleted %" PRId64 " ephemerals of sessions that are gone", killed);
     }

@@ -80,6 +80,9 @@ struct server {
     } counters;
 };
 
+/* Committed proposals kept in memory for learners that come back: commitLogCount. */
+enum { COMMIT_LOG_COUNT = 500 };
+
 static inline bool server_is_alone(const struct server *s)
 {
     return s->membership.is_alone;
@@ -99,6 +102,8 @@ void server_resume_paused(struct server *s);
 /* Reads the data directory. 0, or -errno after an ERROR line. */
 int server_store_recover(struct server *s);
 int server_store_read_epochs(struct server *s, struct zab_start *start);
+/* What the log ends with, for learners that come back; free its entries. */
+void server_store_read_tail(struct server *s, struct history_tail *tail);
 /* The threads of log and snapshots, and the queue of their events. */
 int server_store_start(struct server *s);
 /* What is on its way to the disk arrives there. */

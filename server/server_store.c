@@ -11,6 +11,7 @@
 #include "server/core/zxid.h"
 #include "server/store/epoch_file.h"
 #include "server/store/rebuild.h"
+#include "server/store/txnlog_tail.h"
 
 /* Bytes on their way to the disk before clients that wait for it are not read any more. */
 enum { LOG_BACKLOG_BYTES_MAX = 64 * 1024 * 1024 };
@@ -83,6 +84,16 @@ int server_store_read_epochs(struct server *s, struct zab_start *start)
     start->accepted_epoch = epochs.accepted;
     start->current_epoch = epochs.current;
     return 0;
+}
+
+void server_store_read_tail(struct server *s, struct history_tail *tail)
+{
+    int err = txnlog_read_tail(&fsops_posix, s->recovered.log_dir, s->recovered.last_zxid,
+                               COMMIT_LOG_COUNT, entry_bytes_max(s), tail);
+    if (err < 0) {
+        /* Costs a snapshot where a few txns would do. */
+        log_warn(module, "cannot read the end of the log: %s", strerror(-err));
+    }
 }
 
 /* ---- the threads ------------------------------------------------------------------------------------------- */

@@ -109,8 +109,11 @@ void server_zab_after_step(struct server *s)
 {
     if (s->replication.is_reloaded) {
         s->replication.is_reloaded = false;
-        struct zab_event ev = { .type = ZAB_ON_RELOADED };
+        struct history_tail tail = { .entries = BUF_EMPTY };
+        server_store_read_tail(s, &tail);
+        struct zab_event ev = { .type = ZAB_ON_RELOADED, .tail = &tail };
         step_zab(s, &ev);
+        buf_fini(&tail.entries);
     }
 }
 

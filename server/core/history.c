@@ -3,12 +3,10 @@
 #include "server/tree/mutant.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/assert.h"
 #include "common/xalloc.h"
-
-/* However many proposals are to be kept, large ones must not fill the memory. */
-#define RECENT_BYTES_MAX ((int64_t)64 << 20)
 
 static void proposal_free(struct proposal *p)
 {
@@ -53,12 +51,37 @@ void history_reset(struct history *h, int64_t zxid)
     h->delivered_zxid = zxid;
 }
 
-struct proposal *history_append(struct history *h, int64_t zxid, const void *entry, size_t len)
+static struct proposal *proposal_new(int64_t zxid, const void *entry, size_t len)
 {
-    zk_assert(zxid > h->logged_zxid);
     struct proposal *p = xmalloc(sizeof(*p));
     *p = (struct proposal){ .zxid = zxid, .entry = BUF_EMPTY };
     buf_append(&p->entry, entry, len);
+    return p;
+}
+
+void history_recall(struct history *h, const struct history_tail *tail)
+{
+    zk_assert(list_is_empty(&h->recent) && list_is_empty(&h->inflight));
+    const uint8_t *at = buf_head(&tail->entries);
+    const uint8_t *end = at + buf_readable(&tail->entries);
+    if (at == end) {
+        return;
+    }
+    h->before_recent = tail->before_zxid;
+    while (at < end) {
+        struct log_entry_head head;
+        memcpy(&head, at, sizeof(head));
+        struct proposal *p = proposal_new(head.zxid, at + sizeof(head), (size_t)head.len);
+        list_push_back(&h->delivered, &p->line);
+        at += sizeof(head) + head.len;
+    }
+    history_settle(h);
+}
+
+struct proposal *history_append(struct history *h, int64_t zxid, const void *entry, size_t len)
+{
+    zk_assert(zxid > h->logged_zxid);
+    struct proposal *p = proposal_new(zxid, entry, len);
     list_push_back(&h->inflight, &p->line);
     h->inflight_count++;
     h->logged_zxid = zxid;
@@ -108,7 +131,7 @@ void history_settle(struct history *h)
         h->recent_count++;
         h->recent_bytes += (int64_t)list_entry(it, struct proposal, line)->entry.len;
     }
-    while (h->recent_count > h->recent_max || h->recent_bytes > RECENT_BYTES_MAX) {
+    while (h->recent_count > h->recent_max || h->recent_bytes > (int64_t)HISTORY_RECENT_BYTES_MAX) {
         struct proposal *old = list_entry(list_pop_front(&h->recent), struct proposal, line);
         h->recent_count--;
         h->recent_bytes -= (int64_t)old->entry.len;

@@ -28,6 +28,22 @@ struct proposal {
     struct buf entry; /* the encoded txn */
 };
 
+/* One txn of a log in memory, followed by len bytes: its encoding. */
+struct log_entry_head {
+    int64_t zxid;
+    int64_t len;
+};
+
+/* The last txns of a log, without a gap up to its end. */
+struct history_tail {
+    int64_t before_zxid; /* zxid just before the first */
+    size_t count;
+    struct buf entries; /* struct log_entry_head and its bytes each, oldest first */
+};
+
+/* However many proposals are to be kept, large ones must not fill the memory. */
+#define HISTORY_RECENT_BYTES_MAX ((size_t)64 << 20)
+
 struct history {
     struct list inflight;  /* struct proposal.line */
     struct list recent;    /* struct proposal.line; the last ones delivered */
@@ -48,6 +64,9 @@ void history_init(struct history *h, int64_t zxid, int32_t recent_max);
 void history_fini(struct history *h);
 /* The server's data was replaced: everything is forgotten and begins anew at zxid. */
 void history_reset(struct history *h, int64_t zxid);
+
+/* Right after init or reset: these were the last before the end. */
+void history_recall(struct history *h, const struct history_tail *tail);
 
 /* Appends; the zxid must be above logged_zxid. The proposal stays the history's. */
 struct proposal *history_append(struct history *h, int64_t zxid, const void *entry, size_t len);

@@ -52,14 +52,8 @@ struct peer_event {
     };
 };
 
-/* One entry of log_batch, followed by len bytes of encoded txn. */
-struct log_entry_head {
-    int64_t zxid;
-    int64_t len;
-};
-
 struct peer_actions {
-    struct buf log_batch;
+    struct buf log_batch; /* struct log_entry_head and its bytes each */
     struct list dirty; /* struct client.dirty */
     bool snapshot_due;
 };

@@ -187,9 +187,12 @@ static void on_log_synced(struct zab *z, int64_t zxid)
     }
 }
 
-static void on_reloaded(struct zab *z)
+static void on_reloaded(struct zab *z, const struct history_tail *tail)
 {
     history_reset(&z->history, z->tree->last_zxid);
+    if (tail) {
+        history_recall(&z->history, tail);
+    }
     z->learner.must_reload = false;
     z->learner.is_saving = false;
     start_election(z);
@@ -280,7 +283,7 @@ void zab_step(struct zab *z, const struct zab_event *ev)
         }
         break;
     case ZAB_ON_RELOADED:
-        on_reloaded(z);
+        on_reloaded(z, ev->tail);
         break;
     }
 }
@@ -299,6 +302,9 @@ void zab_init(struct zab *z, const struct zab_config *config, const struct zab_s
     z->accepted_epoch = start->accepted_epoch;
     z->current_epoch = start->current_epoch;
     history_init(&z->history, start->last_zxid, config->commit_log_count);
+    if (start->tail) {
+        history_recall(&z->history, start->tail);
+    }
     election_init(&z->election, config->ensemble);
 }
 

@@ -66,6 +66,7 @@ struct zab_event {
             int32_t timeout_ms;
         } revalidate;
         int64_t zxid; /* LOG_SYNCED */
+        const struct history_tail *tail; /* RELOADED: of the log; may be NULL */
     };
 };
 
@@ -143,6 +144,7 @@ struct zab_start {
     int64_t last_zxid; /* of log and tree */
     int64_t accepted_epoch;
     int64_t current_epoch;
+    const struct history_tail *tail; /* of the log; may be NULL */
 };
 
 void zab_init(struct zab *z, const struct zab_config *config, const struct zab_start *start,

@@ -98,6 +98,22 @@ def test_follower_comes_back_with_its_data(three):
     three.assert_equal_trees()
 
 
+def test_a_leader_that_has_restarted_still_knows_the_last_txns(three):
+    """The follower misses less than the leader's log ends with: no snapshot is sent."""
+    follower, other = three.followers()
+    write_some(three, "/a", 50)
+    follower.kill9()
+    write_some(three, "/b", 100, other)
+    for server in three.running():
+        server.kill9()
+    for server in three.servers:
+        server.start(wait=False)
+    three.wait_until_serving()
+    assert three.leader() is not follower
+    assert "received a snapshot" not in follower.process.log()
+    assert len([p for p in three.assert_equal_trees() if p.startswith("/b/")]) == 100
+
+
 def test_follower_comes_back_empty(three):
     """What it misses is no longer in anybody's memory: it gets a snapshot."""
     follower = three.followers()[0]

@@ -695,7 +695,7 @@ static void start_peer(struct world *w, struct node *n, const struct recovery *s
         .jute_maxbuffer = FRAME_BYTES_MAX,
         .with_digest = true,
     };
-    const struct zab_start start = { state->last_zxid, epochs->accepted, epochs->current };
+    const struct zab_start start = { state->last_zxid, epochs->accepted, epochs->current, NULL };
     n->peer = peer_new(&config, n->tree, node_now_ms(w, n));
     restore_sessions(w, n, state->sessions, state->session_count);
     peer_start(n->peer, &start);
