@@ -75,7 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .max_session_timeout_ms = 40000, .snap_count = 100, .jute_maxbuffer = 0xfffff,
         .with_digest = true,
     };
-    struct zab_start start = { 0, 0, 0 };
+    struct zab_start start = { .last_zxid = 0 };
     struct world w = { .now_ms = 1000 };
     w.tree = data_tree_new(&tree_config);
     w.peer = peer_new(&config, w.tree, w.now_ms);

@@ -24,7 +24,7 @@ static const struct ensemble alone = { .self_sid = 1, .voter_count = 1, .voters 
 
 static void world_init(struct world *w)
 {
-    struct zab_start start = { 0, 0, 0 };
+    struct zab_start start = { .last_zxid = 0 };
     struct data_tree_config tree_config = { .hash_seed = 5, .extended_types = true };
     struct peer_config config = {
         .ensemble = &alone, .sid = 1, .start_ms = 1000, .seed = 5, .tick_time_ms = 2000, .min_session_timeout_ms = 4000,
