@@ -42,6 +42,7 @@ struct replication {
     int64_t receiving_zxid;
     bool is_saving;      /* the snapshot at hand is SNAP_SAVE's */
     bool is_reloaded;    /* RELOADED is to be told once the step is over */
+    bool is_not_truncated; /* the same for a LOG_TRUNCATE that cannot be done */
     int64_t role_since_ms; /* monotonic */
 };
 

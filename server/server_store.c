@@ -379,8 +379,15 @@ void server_store_truncate(struct server *s, int64_t zxid)
     int err = s->failure ? s->failure
                          : rebuild_truncate(&fsops_posix, s->recovered.snapshot_dir,
                                             s->recovered.log_dir, zxid, entry_bytes_max(s));
+    s->replication.is_not_truncated = err == -ENOENT;
+    if (err == -ENOENT) {
+        log_info(module, "cannot cut the log behind zxid=0x%" PRIx64 ", asking for a snapshot",
+                 (uint64_t)zxid);
+        check(s, start_log(s, s->peer->tree->last_zxid), "start the log thread");
+        return;
+    }
     log_info(module, "log cut behind zxid=0x%" PRIx64, (uint64_t)zxid);
-    check(s, err, "cut the log as the leader wants it; this server needs an empty data directory");
+    check(s, err, "cut the log as the leader wants it");
     if (!s->failure && s->peer->tree->last_zxid > zxid) {
         recover_again(s);
     }

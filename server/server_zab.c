@@ -107,6 +107,11 @@ static const struct learner_port_ops learner_ops = { on_up, on_down, on_packet, 
 
 void server_zab_after_step(struct server *s)
 {
+    if (s->replication.is_not_truncated) {
+        s->replication.is_not_truncated = false;
+        struct zab_event ev = { .type = ZAB_ON_NOT_TRUNCATED };
+        step_zab(s, &ev);
+    }
     if (s->replication.is_reloaded) {
         s->replication.is_reloaded = false;
         struct history_tail tail = { .entries = BUF_EMPTY };

@@ -192,7 +192,7 @@ static void send_history(struct zab *z, const struct handler *h, struct proposal
  * learner gets every new proposal. */
 static void synchronise(struct zab *z, struct handler *h)
 {
-    struct sync_plan plan = sync_choose(&z->history, h->last_zxid);
+    struct sync_plan plan = sync_choose(&z->history, h->last_zxid, z->leader.epoch);
     if (plan.type == ZAB_DIFF && z->leader.phase == LEADER_BROADCAST) {
         /* It takes what it has up to here as committed. */
         plan.zxid = z->history.committed_zxid;

@@ -113,6 +113,13 @@ void learner_on_link_down(struct zab *z, int64_t link)
 
 /* ---- discovery ---------------------------------------------------------------------------------------------- */
 
+/* What makes a leader send SNAP, ours and Apache's: a zxid behind all of its history at which nothing can be
+ * cut, since no txn has it (S9). Sent with current -1, so it counts for nothing else. */
+static int64_t zxid_that_asks_for_snap(const struct learner *l)
+{
+    return zxid_make(l->epoch + 1, 0);
+}
+
 static void on_leaderinfo(struct zab *z, const struct quorum_packet *packet)
 {
     struct learner *l = &z->learner;
@@ -130,8 +137,8 @@ static void on_leaderinfo(struct zab *z, const struct quorum_packet *packet)
     }
     l->epoch = epoch;
     struct buf data = BUF_EMPTY;
-    put_int(&data, current);
-    send_simple(z, ZAB_ACKEPOCH, z->history.logged_zxid,
+    put_int(&data, l->wants_snap ? -1 : current);
+    send_simple(z, ZAB_ACKEPOCH, l->wants_snap ? zxid_that_asks_for_snap(l) : z->history.logged_zxid,
                 (struct slice){ data.data, (int32_t)data.len });
     buf_fini(&data);
     l->state = LEARNER_EPOCH;
@@ -145,6 +152,19 @@ static void on_trunc(struct zab *z, int64_t zxid)
     history_truncate(&z->history, zxid);
     z->learner.acked_zxid = zxid;
     z->learner.state = LEARNER_SYNC;
+}
+
+/* A tree that came as SNAP may hold what was never committed, and only it is on disk. Nothing is given up:
+ * until another SNAP is durable, a restart or an election finds the old state. */
+void learner_on_not_truncated(struct zab *z)
+{
+    struct learner *l = &z->learner;
+    zab_add(z, ZAB_DO_CLOSE)->link = l->link;
+    l->wants_snap = true;
+    l->must_reload = true;
+    l->state = LEARNER_CONNECTING;
+    l->deadline_ms = z->now_ms + ticks_ms(z, z->config.init_limit_ticks);
+    dial(z);
 }
 
 static void on_snap(struct zab *z, int64_t zxid)

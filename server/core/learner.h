@@ -50,7 +50,8 @@ struct learner {
     int64_t link;         /* 0: none */
     int64_t epoch;        /* the leader's */
     bool is_saving;       /* the tree came as SNAP and is not durable yet: nothing is logged */
-    bool must_reload;     /* the tree came as SNAP, and only the old one is on disk (S5) */
+    bool must_reload;     /* the history is not what is on disk: the tree came as SNAP (S5), or a cut failed */
+    bool wants_snap;      /* our disk has no way back to where the leader wanted it */
     int64_t committed_zxid; /* the leader's, from DIFF or TRUNC; what we have of it is committed by UPTODATE */
     int64_t acked_zxid;   /* last proposal acked */
     int64_t deadline_ms;  /* CONNECTING: give up; later: without a packet until then, give up */
@@ -69,6 +70,7 @@ void learner_on_packet(struct zab *z, const struct quorum_packet *packet);
 void learner_on_log_synced(struct zab *z);
 void learner_on_snap_loaded(struct zab *z);
 void learner_on_snap_saved(struct zab *z);
+void learner_on_not_truncated(struct zab *z);
 void learner_on_tick(struct zab *z);
 int64_t learner_deadline_ms(const struct zab *z);
 

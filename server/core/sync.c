@@ -29,12 +29,12 @@ static int64_t last_known_until(const struct history *h, int64_t zxid)
     return last;
 }
 
-struct sync_plan sync_choose(const struct history *h, int64_t peer_zxid)
+struct sync_plan sync_choose(const struct history *h, int64_t peer_zxid, int64_t epoch)
 {
     if (peer_zxid == h->logged_zxid) {
         return diff(h, NULL);
     }
-    if (peer_zxid < h->before_recent) {
+    if (peer_zxid < h->before_recent || zxid_epoch(peer_zxid) > epoch) {
         return snap(h);
     }
     struct proposal *first = history_after(h, peer_zxid);

@@ -16,7 +16,8 @@ struct sync_plan {
     struct proposal *first;       /* DIFF, TRUNC: proposals to send from here on; NULL: none */
 };
 
-/* peer_zxid: the learner's last logged one. */
-struct sync_plan sync_choose(const struct history *h, int64_t peer_zxid);
+/* peer_zxid: the learner's last logged one. epoch: the leader's; nobody has a history of a later one, so a
+ * learner that claims to asks for SNAP. */
+struct sync_plan sync_choose(const struct history *h, int64_t peer_zxid, int64_t epoch);
 
 #endif

@@ -282,6 +282,11 @@ void zab_step(struct zab *z, const struct zab_event *ev)
             learner_on_snap_saved(z);
         }
         break;
+    case ZAB_ON_NOT_TRUNCATED:
+        if (z->role != STATE_LOOKING) {
+            learner_on_not_truncated(z);
+        }
+        break;
     case ZAB_ON_RELOADED:
         on_reloaded(z, ev->tail);
         break;

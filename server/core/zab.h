@@ -39,6 +39,7 @@ enum zab_event_type {
     ZAB_ON_LOG_SYNCED,   /* the log is durable up to zxid */
     ZAB_ON_SNAP_LOADED,  /* the stream behind SNAP is the tree now */
     ZAB_ON_SNAP_SAVED,   /* SNAP_SAVE is done: that tree is durable, the log continues it */
+    ZAB_ON_NOT_TRUNCATED, /* LOG_TRUNCATE cannot be done: this disk has no way back to that zxid */
     ZAB_ON_RELOADED,     /* RELOAD is done: tree and log are what the disk had */
 };
 
@@ -79,7 +80,8 @@ enum zab_action_type {
     ZAB_DO_SAVE_ACCEPTED_EPOCH, /* epoch */
     ZAB_DO_SAVE_CURRENT_EPOCH,  /* epoch */
     ZAB_DO_LOG_APPEND,   /* proposal */
-    ZAB_DO_LOG_TRUNCATE, /* zxid: cut the log behind it; if the tree is beyond, reload it (S10) */
+    ZAB_DO_LOG_TRUNCATE, /* zxid: cut the log behind it; if the tree is beyond, reload it (S10). If that
+                          * cannot be done, NOT_TRUNCATED is the next event, and nothing has changed */
     ZAB_DO_SNAP_SEND,    /* link: the image of the tree as it is now, then the signature (S6) */
     ZAB_DO_SNAP_LOAD,    /* link, zxid: the stream behind SNAP becomes the tree; SNAP_LOADED follows */
     ZAB_DO_SNAP_SAVE,    /* zxid: make the loaded tree durable and begin a log behind it (S5) */
