@@ -259,7 +259,12 @@ static void finish_turn(struct world *w, struct node *n)
 
 static void turn(struct world *w, struct node *n, struct peer_event ev)
 {
+    struct zab_event not_truncated = { .type = ZAB_ON_NOT_TRUNCATED };
     step(w, n, &ev);
+    if (n->is_not_truncated) {
+        n->is_not_truncated = false;
+        step(w, n, &(struct peer_event){ .type = PEER_ZAB, .zab = &not_truncated });
+    }
     finish_turn(w, n);
 }
 
@@ -439,6 +444,10 @@ static void truncate_log(struct world *w, struct node *n, int64_t zxid)
         rebuild_truncate(fake_fs_ops(n->fs), n->snapshot_dir, n->log_dir, zxid, ENTRY_BYTES_MAX);
     w->truncs++;
     world_note(w, n->index, "truncate", zxid, rc);
+    if (rc == -ENOENT && !fake_fs_has_failed(n->fs)) {
+        n->is_not_truncated = true;
+        return;
+    }
     if (rc == 0 && n->tree->last_zxid > zxid) {
         rc = recover(w, n, &state);
         if (rc == 0) {

@@ -49,7 +49,8 @@ struct node {
     bool is_imaging; /* a periodic snapshot is being written, slice by slice */
     struct tree_image image;
     struct snapshot_writer *writer;
-    bool is_snapping; /* SNAP_LOAD waits for its stream */
+    bool is_not_truncated; /* to be told to the core next */
+    bool is_snapping;      /* SNAP_LOAD waits for its stream */
     int64_t snap_link;
     int64_t snap_zxid;
     int64_t save_serial; /* the last SNAP_SAVE; an older one was given up */
