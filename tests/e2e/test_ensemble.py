@@ -2,14 +2,17 @@
 """Three and five servers elect, replicate, lose members and take them back, among themselves and
 together with Apache's."""
 import signal
+import socket
 import time
 
 import pytest
 from kazoo.client import KazooState
 
 from harness import rawzk
-from harness.bench import ZKSERVER
+from harness.bench import BIN, REPO, ZKSERVER
 from harness.ensemble import Ensemble, Writer
+from harness.mounts import Mount
+from harness.servers import free_port
 from harness.waiting import holds_for, wait_for
 
 
@@ -262,6 +265,55 @@ def test_a_write_through_one_follower_is_read_through_another_after_a_sync(three
         writer.set("/a", b"%d" % number)
         reader.sync("/")
         assert reader.get("/a")[0] == b"%d" % number
+
+
+# ---- a mount -------------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(120)
+def test_a_mount_lives_through_the_loss_of_the_leader(three, bench, measure):
+    """A script writes and inotifywait listens while the leader is killed: no write fails or is
+    lost, and what others change at that moment is heard."""
+    bench.expect_log(r" WARN +zkc ")
+    mount = Mount(bench, three.hosts).start()
+    bench.sh(f"cd {mount.path}; mkdir d; echo start > d/f; echo start > d/theirs")
+    heard = mount.watch("d/theirs")
+    other = three.client()
+    stalls = []
+    for round_number in range(3):
+        leader = three.leader()
+        leader.kill9()
+        for number in range(20):
+            begin = time.monotonic()
+            bench.sh(f"echo {round_number}-{number} > {mount.path}/d/f", seconds=30)
+            stalls.append(time.monotonic() - begin)
+        events = len(heard.events)
+        other.retry(other.set, "/d/theirs", b"%d" % round_number)
+        wait_for("their change is heard", lambda n=events: len(heard.events) > n)
+        assert bench.sh(f"cat {mount.path}/d/theirs") == str(round_number)
+        assert other.get("/d/f")[0] == b"%d-19\n" % round_number
+        leader.start()
+    three.assert_equal_trees()
+    measure("longest write through a mount while the leader is killed", max(stalls))
+    assert mount.unmount() == 0
+
+
+def test_the_example_runs(bench):
+    run = bench.run([REPO / "examples/three-servers/run.sh"], seconds=50, env=example_env())
+    assert run.stdout == (REPO / "examples/three-servers/expected").read_text()
+
+
+def example_env():
+    """Nine free ports in a row."""
+    while True:
+        first = free_port()
+        try:
+            for port in range(first, first + 9):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return {"PORT": str(first), "BIN": str(BIN)}
 
 
 # ---- administration ------------------------------------------------------------------------------
