@@ -170,9 +170,8 @@ def test_no_acknowledged_write_is_lost_when_leaders_are_killed(three, measure):
     for _ in range(5):
         wait_for("some writes", lambda n=total(writers): total(writers) > n + 200, seconds=30)
         leader = three.leader()
-        moment = time.monotonic()
         leader.kill9()
-        three.leader()
+        moment = time.monotonic()
         wait_for("writes go on", lambda m=moment: all(w.next_after(m) for w in writers), seconds=20)
         stalls.append(min(w.next_after(moment) for w in writers))
         leader.start()

@@ -121,7 +121,7 @@ class Writer:
         logging.getLogger("kazoo").setLevel(logging.CRITICAL)
         self.ensemble, self.parent, self.value = ensemble, parent, value
         self.acknowledged = []
-        self.times = []
+        self.times = []  # (begun, acknowledged)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -134,6 +134,7 @@ class Writer:
         number = 0
         while not self._stop.is_set():
             path = f"{self.parent}/{number:06}"
+            begun = time.monotonic()
             try:
                 client.create(path, self.value)
             except NodeExistsError:
@@ -142,7 +143,7 @@ class Writer:
                 time.sleep(0.005)
                 continue
             self.acknowledged.append(path)
-            self.times.append(time.monotonic())
+            self.times.append((begun, time.monotonic()))
             number += 1
         client.stop()
         client.close()
@@ -153,6 +154,7 @@ class Writer:
         assert not self._thread.is_alive()
 
     def next_after(self, moment):
-        """Seconds from the moment to the next acknowledged write; None: none came."""
-        later = [t for t in self.times if t > moment]
+        """Seconds from the moment to the next acknowledged write that was begun after it; None: none
+        was."""
+        later = [done for begun, done in self.times if begun > moment]
         return later[0] - moment if later else None
