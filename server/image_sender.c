@@ -35,8 +35,9 @@ void image_sender_begin(struct image_sender *s, struct peer *peer, int64_t link)
     buf_fini(&sessions);
 }
 
-bool image_sender_turn(struct image_sender *s)
+bool image_sender_turn(struct image_sender *s, int64_t *sent)
 {
+    *sent = 0;
     if (!s->is_walking) {
         return false;
     }
@@ -57,6 +58,7 @@ bool image_sender_turn(struct image_sender *s)
     if (done) {
         quorum_conn_stream_end(conn);
         stop_walking(s);
+        *sent = s->link;
     }
     return !done;
 }

@@ -26,8 +26,9 @@ void image_sender_init(struct image_sender *s, struct learner_port *port);
 /* Begins one of this moment. It must not be walking, and the tree must have no image. A link that is gone
  * is fine. */
 void image_sender_begin(struct image_sender *s, struct peer *peer, int64_t link);
-/* The next slice. True: there is more to do at once, so the loop must not wait. */
-bool image_sender_turn(struct image_sender *s);
+/* The next slice. True: there is more to do at once, so the loop must not wait. *sent: the link whose image
+ * is complete with it, or 0. */
+bool image_sender_turn(struct image_sender *s, int64_t *sent);
 /* Gives it up and drops its link, of which nothing can be made any more. Fine when it is not walking. */
 void image_sender_abandon(struct image_sender *s);
 

@@ -134,15 +134,11 @@ void server_zab_snap_saved(struct server *s)
 
 /* ---- actions: what the core wants of them --------------------------------------------------------------------- */
 
-/* The tree has one image: a snapshot for our own disk can wait, and a second learner has to come again. */
+/* The tree has one image: a snapshot for our own disk can wait. */
 static void send_snapshot(struct server *s, int64_t link)
 {
     struct image_sender *sender = &s->replication.sender;
-    if (sender->is_walking) {
-        log_info(module, "one snapshot is being sent already, the next learner has to wait");
-        learner_port_drop(&s->replication.learners, link);
-        return;
-    }
+    image_sender_abandon(sender);
     if (s->snapshotter.is_writing) {
         server_store_end_snapshots(s);
         s->peer->actions.snapshot_due = true;
@@ -270,7 +266,14 @@ bool server_zab_turn(struct server *s)
     struct replication *r = &s->replication;
     election_port_turn(&r->election);
     learner_port_turn(&r->learners);
-    return image_sender_turn(&r->sender);
+    int64_t sent;
+    bool busy = image_sender_turn(&r->sender, &sent);
+    if (sent != 0) {
+        struct zab_event ev = { .type = ZAB_ON_SNAP_SENT, .link = sent };
+        step_zab(s, &ev);
+        busy = r->sender.is_walking; /* the next learner's turn */
+    }
+    return busy;
 }
 
 void server_zab_flush(struct server *s)

@@ -34,11 +34,20 @@ static struct handler *find_handler(const struct leader *l, int64_t link)
     return NULL;
 }
 
+static void free_snap_turn(struct zab *z, int64_t link);
+
+static void forget_handler(struct zab *z, struct handler *h)
+{
+    int64_t link = h->link;
+    list_remove(&h->all);
+    free(h);
+    free_snap_turn(z, link);
+}
+
 static void drop_handler(struct zab *z, struct handler *h)
 {
     zab_add(z, ZAB_DO_CLOSE)->link = h->link;
-    list_remove(&h->all);
-    free(h);
+    forget_handler(z, h);
 }
 
 void leader_on_link_up(struct zab *z, int64_t link)
@@ -55,8 +64,7 @@ void leader_on_link_down(struct zab *z, int64_t link)
 {
     struct handler *h = find_handler(&z->leader, link);
     if (h) {
-        list_remove(&h->all);
-        free(h);
+        forget_handler(z, h);
     }
 }
 
@@ -193,6 +201,9 @@ static void send_history(struct zab *z, const struct handler *h, struct proposal
 static void synchronise(struct zab *z, struct handler *h)
 {
     struct sync_plan plan = sync_choose(&z->history, h->last_zxid, z->leader.epoch);
+    if (plan.type == ZAB_SNAP && z->leader.snap_link != 0) {
+        return; /* the tree has one image at a time (tree/image.h) */
+    }
     if (plan.type == ZAB_DIFF && z->leader.phase == LEADER_BROADCAST) {
         /* It takes what it has up to here as committed. */
         plan.zxid = z->history.committed_zxid;
@@ -200,6 +211,7 @@ static void synchronise(struct zab *z, struct handler *h)
     send_simple(z, h->link, plan.type, plan.zxid, SLICE_NULL);
     if (plan.type == ZAB_SNAP) {
         zab_add(z, ZAB_DO_SNAP_SEND)->link = h->link;
+        z->leader.snap_link = h->link;
         plan.first = history_after(&z->history, z->history.delivered_zxid);
         quorum_forget(&z->leader.quorum, h->sid);
     }
@@ -212,18 +224,37 @@ static void synchronise(struct zab *z, struct handler *h)
         ticks_ms(z, z->config.init_limit_ticks) + ticks_ms(z, z->config.sync_limit_ticks);
 }
 
+/* Those that have accepted our epoch and were not served yet. */
+static void synchronise_waiting(struct zab *z)
+{
+    list_for_each (it, &z->leader.handlers) {
+        struct handler *h = list_entry(it, struct handler, all);
+        if (h->state == HANDLER_ACKED) {
+            synchronise(z, h);
+        }
+    }
+}
+
+static void free_snap_turn(struct zab *z, int64_t link)
+{
+    if (link == z->leader.snap_link) {
+        z->leader.snap_link = 0;
+        synchronise_waiting(z);
+    }
+}
+
+void leader_on_snap_sent(struct zab *z, int64_t link)
+{
+    free_snap_turn(z, link);
+}
+
 static void begin_sync(struct zab *z)
 {
     struct leader *l = &z->leader;
     z->current_epoch = l->epoch;
     zab_add(z, ZAB_DO_SAVE_CURRENT_EPOCH)->epoch = l->epoch;
     l->phase = LEADER_SYNC;
-    list_for_each (it, &l->handlers) {
-        struct handler *h = list_entry(it, struct handler, all);
-        if (h->state == HANDLER_ACKED) {
-            synchronise(z, h);
-        }
-    }
+    synchronise_waiting(z);
 }
 
 static void on_ackepoch(struct zab *z, struct handler *h, const struct quorum_packet *packet)
@@ -659,6 +690,7 @@ void leader_end(struct zab *z)
 {
     struct leader *l = &z->leader;
     struct list *it;
+    l->snap_link = 0;
     while (!list_is_empty(&l->handlers)) {
         drop_handler(z, list_entry(l->handlers.next, struct handler, all));
     }

@@ -31,7 +31,7 @@ enum handler_state {
     HANDLER_NEW,     /* connected */
     HANDLER_INFO,    /* has said which epoch it accepted */
     HANDLER_EPOCH,   /* LEADERINFO sent */
-    HANDLER_ACKED,   /* has accepted our epoch */
+    HANDLER_ACKED,   /* has accepted our epoch; waits for a quorum, or for its turn to get a snapshot */
     HANDLER_SYNCING, /* has been sent its history and NEWLEADER; gets every proposal from here on */
     HANDLER_SYNCED,  /* has acked NEWLEADER */
     HANDLER_ACTIVE,  /* UPTODATE sent */
@@ -72,6 +72,7 @@ struct leader {
     bool has_prep;
     struct quorum quorum;
     struct list handlers; /* struct handler.all */
+    int64_t snap_link;    /* a snapshot is being sent on it; others that need one wait; 0: none */
     struct list syncs;    /* struct leader_sync.line */
     int64_t next_zxid;
     int64_t deadline_ms;  /* of the phases before BROADCAST */
@@ -85,6 +86,7 @@ void leader_end(struct zab *z);
 
 void leader_on_link_up(struct zab *z, int64_t link);
 void leader_on_link_down(struct zab *z, int64_t link);
+void leader_on_snap_sent(struct zab *z, int64_t link);
 void leader_on_packet(struct zab *z, int64_t link, const struct quorum_packet *packet);
 void leader_on_log_synced(struct zab *z);
 void leader_on_tick(struct zab *z);

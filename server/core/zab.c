@@ -272,6 +272,11 @@ void zab_step(struct zab *z, const struct zab_event *ev)
     case ZAB_ON_LOG_SYNCED:
         on_log_synced(z, ev->zxid);
         break;
+    case ZAB_ON_SNAP_SENT:
+        if (z->role == STATE_LEADING) {
+            leader_on_snap_sent(z, ev->link);
+        }
+        break;
     case ZAB_ON_SNAP_LOADED:
         if (z->role != STATE_LOOKING) {
             learner_on_snap_loaded(z);

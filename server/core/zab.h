@@ -37,6 +37,7 @@ enum zab_event_type {
     ZAB_ON_SYNC,         /* a client's sync */
     ZAB_ON_REVALIDATE,   /* a client of ours resumes a session: is it alive? */
     ZAB_ON_LOG_SYNCED,   /* the log is durable up to zxid */
+    ZAB_ON_SNAP_SENT,    /* what SNAP_SEND of this link takes from the tree has been taken */
     ZAB_ON_SNAP_LOADED,  /* the stream behind SNAP is the tree now */
     ZAB_ON_SNAP_SAVED,   /* SNAP_SAVE is done: that tree is durable, the log continues it */
     ZAB_ON_NOT_TRUNCATED, /* LOG_TRUNCATE cannot be done: this disk has no way back to that zxid */
@@ -52,7 +53,7 @@ struct zab_event {
             int64_t sid;
             const struct notification *message;
         } notification;
-        int64_t link; /* LINK_UP, LINK_DOWN: the shell's id, never reused; 0 is none */
+        int64_t link; /* LINK_UP, LINK_DOWN, SNAP_SENT: the shell's id, never reused; 0 is none */
         struct {
             int64_t link;
             const struct quorum_packet *packet;
@@ -82,7 +83,8 @@ enum zab_action_type {
     ZAB_DO_LOG_APPEND,   /* proposal */
     ZAB_DO_LOG_TRUNCATE, /* zxid: cut the log behind it; if the tree is beyond, reload it (S10). If that
                           * cannot be done, NOT_TRUNCATED is the next event, and nothing has changed */
-    ZAB_DO_SNAP_SEND,    /* link: the image of the tree as it is now, then the signature (S6) */
+    ZAB_DO_SNAP_SEND,    /* link: the image of the tree as it is now, then the signature (S6); SNAP_SENT
+                            follows. The last one, if not sent, has been given up */
     ZAB_DO_SNAP_LOAD,    /* link, zxid: the stream behind SNAP becomes the tree; SNAP_LOADED follows */
     ZAB_DO_SNAP_SAVE,    /* zxid: make the loaded tree durable and begin a log behind it (S5) */
     ZAB_DO_RELOAD,       /* read tree and sessions from the disk again; RELOADED follows (S5) */

@@ -133,6 +133,29 @@ def test_follower_comes_back_empty(three):
     three.assert_equal_trees()
 
 
+def test_two_followers_come_back_empty_at_once(new_ensemble):
+    """One snapshot goes out at a time; the second follower waits for its turn."""
+    five = new_ensemble(("zkserver",) * 5).start()
+    client = five.client([five.leader()])
+    client.ensure_path("/a")
+    for number in range(600):
+        client.create_async(f"/a/{number}", b"x" * 5000)
+    client.create("/a/last")
+    client.stop()
+    empty = five.followers()[:2]
+    for server in empty:
+        server.kill9()
+        for file in (server.data / "version-2").iterdir():
+            file.unlink()
+    for server in empty:
+        server.start(wait=False)
+    five.wait_until_serving()
+    for server in empty:
+        assert server.process.log().count("received a snapshot") == 1
+        assert server.process.log().count("looking for a leader") == 0
+    assert len(five.assert_equal_trees()) > 600
+
+
 def test_old_leader_drops_what_nobody_has_committed(three):
     """The leader logs a write that nobody else reads, dies, and comes back to a newer leader."""
     leader, followers = three.leader(), three.followers()

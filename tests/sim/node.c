@@ -390,6 +390,16 @@ static void replace_tree(struct world *w, struct node *n, struct recovery *state
 
 /* ---- what the core asks for ------------------------------------------------------------------------------------ */
 
+static int64_t job_us(struct world *w, const struct node *n)
+{
+    return n->log_latency_us * 2 + world_below(w, 4 * n->log_latency_us);
+}
+
+static void snap_sent_event(struct world *w, const struct event *ev)
+{
+    zab_turn(w, &w->nodes[ev->node], (struct zab_event){ .type = ZAB_ON_SNAP_SENT, .link = ev->a });
+}
+
 static void send_votes_and_links(struct world *w, struct node *n, const struct zab *z,
                                  const struct zab_action *a)
 {
@@ -420,6 +430,7 @@ static void send_votes_and_links(struct world *w, struct node *n, const struct z
         tree_image_end(&image);
         put_slice(&copy, slice_of_str(ZAB_SNAP_SIGNATURE));
         net_send(w, l, side, PACKET_STREAM, &copy);
+        world_plan_event(w, job_us(w, n), n->index, snap_sent_event)->a = a->link;
     }
     buf_fini(&copy);
 }
@@ -497,11 +508,6 @@ static void reload_event(struct world *w, const struct event *ev)
     recovery_fini(&state);
     n->seen_zxid = 0;
     zab_turn(w, n, (struct zab_event){ .type = ZAB_ON_RELOADED });
-}
-
-static int64_t job_us(struct world *w, const struct node *n)
-{
-    return n->log_latency_us * 2 + world_below(w, 4 * n->log_latency_us);
 }
 
 static void save_later(struct world *w, struct node *n, int64_t zxid)

@@ -151,6 +151,18 @@ static void commit(struct world *w, const struct node *n, int64_t zxid)
 
 /* ---- after each step --------------------------------------------------------------------------------------- */
 
+/* The last one that was committed in an earlier epoch. */
+static int64_t last_committed_before(const struct truth *t, int64_t epoch)
+{
+    int64_t i = t->committed_count;
+    while (i > 0 && zxid_epoch(t->committed[i - 1]) >= epoch) {
+        i--;
+    }
+    return i > 0 ? t->committed[i - 1] : 0;
+}
+
+/* A leader may begin late, when its followers have left it for a newer one long ago: their acks were still on
+ * the way. It can commit nothing, but what it brings along must hold all that was committed before it. */
 static void check_reign(struct world *w, struct node *n)
 {
     struct truth *t = &w->truth;
@@ -161,11 +173,12 @@ static void check_reign(struct world *w, struct node *n)
         t->leader_life[epoch] = life;
         t->reign_count++;
         world_note(w, n->index, "reigns", epoch, n->peer->zab.history.delivered_zxid);
-        if (n->peer->zab.history.delivered_zxid < last_committed(t)) {
+        if (n->peer->zab.history.delivered_zxid < last_committed_before(t, epoch)) {
             sim_fail(w,
                      "server %d leads epoch %" PRId64 " from 0x%" PRIx64 ", but 0x%" PRIx64
                      " was committed",
-                     n->index + 1, epoch, n->peer->zab.history.delivered_zxid, last_committed(t));
+                     n->index + 1, epoch, n->peer->zab.history.delivered_zxid,
+                     last_committed_before(t, epoch));
         }
     } else if (t->leader_life[epoch] != life) {
         sim_fail(w, "servers %d and %d both lead epoch %" PRId64, n->index + 1,
