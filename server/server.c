@@ -190,6 +190,11 @@ static void on_snapshot_retry(void *arg)
     (void)arg;
 }
 
+static void on_disk_retry(void *arg)
+{
+    server_store_try_to_resume(arg);
+}
+
 /* The loop's hook, once a turn, after everything that happened in it. True: do not wait. */
 static bool on_turn(void *arg)
 {
@@ -287,6 +292,7 @@ static int start_loop(struct server *s)
 {
     s->tick = (struct loop_timer){ .fn = on_tick, .arg = s };
     s->snapshot_retry = (struct loop_timer){ .fn = on_snapshot_retry, .arg = s };
+    s->disk_retry = (struct loop_timer){ .fn = on_disk_retry, .arg = s };
     s->store_events_io = (struct loop_io){
         .fd = thread_queue_fd(&s->store_events), .events = EPOLLIN, .fn = on_store_queue, .arg = s
     };
@@ -299,6 +305,7 @@ static void end_loop(struct server *s)
 {
     loop_timer_cancel(&s->loop, &s->tick);
     loop_timer_cancel(&s->loop, &s->snapshot_retry);
+    loop_timer_cancel(&s->loop, &s->disk_retry);
     loop_io_remove(&s->loop, &s->store_events_io);
 }
 

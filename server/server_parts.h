@@ -41,6 +41,8 @@ struct replication {
     int64_t receiving_link;
     int64_t receiving_zxid;
     bool is_saving;      /* the snapshot at hand is SNAP_SAVE's */
+    bool is_disk_bad;    /* out of the quorum until it works again */
+    bool is_failure_untold; /* DISK_FAILED is to be told once the step is over */
     bool is_reloaded;    /* RELOADED is to be told once the step is over */
     bool is_not_truncated; /* the same for a LOG_TRUNCATE that cannot be done */
     int64_t role_since_ms; /* monotonic */
@@ -62,6 +64,7 @@ struct server {
     struct thread_queue store_events; /* struct store_event, from both threads */
     struct loop_io store_events_io;
     struct loop_timer snapshot_retry; /* while the disk is behind */
+    struct loop_timer disk_retry;     /* while the disk fails */
     int64_t log_bytes;                /* logged since the last snapshot */
     struct replication replication;
     struct list paused;              /* struct client.paused */
@@ -117,7 +120,8 @@ void server_store_carry_out_log(struct server *s);
  * once. */
 bool server_store_turn(struct server *s);
 
-/* The disk's part of the core's actions. Each is done when it returns; failures end the server. */
+/* The disk's part of the core's actions. Each is done when it returns. A failure ends a server
+ * alone; a member leaves the quorum until its disk works again. */
 void server_store_save_accepted_epoch(struct server *s, int64_t epoch);
 void server_store_save_current_epoch(struct server *s, int64_t epoch);
 void server_store_truncate(struct server *s, int64_t zxid);
@@ -126,6 +130,9 @@ void server_store_begin_anew(struct server *s, int64_t zxid);
 /* Another tree takes the place of the one at hand; takes both. */
 void server_store_install(struct server *s, struct data_tree *tree, struct saved_session *sessions,
                           size_t session_count);
+/* The core knows that the disk has failed: nothing is written, and it is tried again from time to time. */
+void server_store_suspend(struct server *s);
+void server_store_try_to_resume(struct server *s);
 /* No snapshot is being written from here on, and no image is attached to the tree. */
 void server_store_end_snapshots(struct server *s);
 

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -16,8 +17,11 @@
 /* Bytes on their way to the disk before clients that wait for it are not read any more. */
 enum { LOG_BACKLOG_BYTES_MAX = 64 * 1024 * 1024 };
 
-/* How long a snapshot pauses for a slow disk before it looks again. */
-enum { SNAPSHOT_RETRY_MS = 5 };
+/* How long a snapshot pauses for a slow disk before it looks again, and a member whose disk has failed. */
+enum { SNAPSHOT_RETRY_MS = 5, DISK_RETRY_MS = 1000 };
+
+/* Room that a log needs beyond what it grows by. */
+enum { SPARE_BYTES = 256 * 1024 };
 
 static const char module[] = "server";
 
@@ -161,6 +165,37 @@ err_queue:
     return err;
 }
 
+/* ---- a disk that fails ------------------------------------------------------------------------------------------ */
+
+/* Alone there is nobody who could go on meanwhile: the process ends, and whoever watches it knows. A
+ * member leaves the quorum and lives on (S13). */
+static void disk_failed(struct server *s, int err, const char *what)
+{
+    struct replication *r = &s->replication;
+    if (server_is_alone(s)) {
+        log_error(module, "cannot %s, stopping: %s", what, strerror(-err));
+        server_fail(s, err);
+    } else if (!r->is_disk_bad) {
+        log_error(module, "cannot %s, leaving the quorum until the disk works: %s", what,
+                  strerror(-err));
+        r->is_disk_bad = true;
+        r->is_failure_untold = true;
+    }
+}
+
+static void check(struct server *s, int err, const char *what)
+{
+    if (err < 0) {
+        disk_failed(s, err, what);
+    }
+}
+
+/* Nothing that the core takes for done has failed. */
+static bool disk_works(const struct server *s)
+{
+    return !s->failure && !s->replication.is_disk_bad;
+}
+
 /* ---- what the threads say ------------------------------------------------------------------------------------ */
 
 static void on_log_synced(struct server *s, const struct store_event *done)
@@ -191,7 +226,7 @@ static void on_snap_failed(struct server *s, const struct store_event *done)
     log_warn(module, "cannot write snapshot zxid=0x%" PRIx64 ", the older ones stay: %s",
              done->zxid, strerror(-done->error));
     if (s->replication.is_saving) {
-        snapshotter_begin(&s->snapshotter); /* until there is room, or the leader loses patience */
+        disk_failed(s, done->error, "save the leader's snapshot");
     }
 }
 
@@ -203,8 +238,7 @@ static void on_store_event(struct server *s, const struct store_event *done)
         break;
     case STORE_LOG_FAILED:
         /* What the kernel kept of the pages is unknown: trying again could acknowledge a lie (L1). */
-        log_error(module, "cannot write the transaction log, stopping: %s", strerror(-done->error));
-        server_fail(s, done->error);
+        disk_failed(s, done->error, "write the transaction log");
         break;
     case STORE_SNAP_WRITTEN:
         on_snap_written(s, done);
@@ -225,6 +259,7 @@ void server_store_take_events(struct server *s)
         free(done);
         item = next;
     }
+    server_zab_after_step(s);
 }
 
 /* A thread was ended, and what it has said before does not concern anybody any more. */
@@ -300,14 +335,6 @@ bool server_store_turn(struct server *s)
 
 /* ---- what replication does to the disk ------------------------------------------------------------------------ */
 
-static void check(struct server *s, int err, const char *what)
-{
-    if (err < 0) {
-        log_error(module, "cannot %s, stopping: %s", what, strerror(-err));
-        server_fail(s, err);
-    }
-}
-
 void server_store_save_accepted_epoch(struct server *s, int64_t epoch)
 {
     check(s, epochs_write_accepted(&fsops_posix, s->recovered.snapshot_dir, epoch),
@@ -338,7 +365,11 @@ void server_store_end_snapshots(struct server *s)
     s->snap = NULL;
     forget_events(s, STORE_SNAP_WRITTEN, STORE_SNAP_FAILED);
     s->replication.is_saving = false;
-    check(s, start_snapshots(s), "start the snapshot thread");
+    int err = start_snapshots(s);
+    if (err < 0) {
+        log_error(module, "cannot start the snapshot thread, stopping: %s", strerror(-err));
+        server_fail(s, err);
+    }
 }
 
 void server_store_install(struct server *s, struct data_tree *tree, struct saved_session *sessions,
@@ -358,26 +389,28 @@ void server_store_install(struct server *s, struct data_tree *tree, struct saved
 }
 
 /* Tree and log are what the disk has. */
-static void recover_again(struct server *s)
+static int recover_again(struct server *s)
 {
     struct recovery again;
     int err = recover(s, true, &again);
     if (err < 0) {
-        server_fail(s, err);
-        return;
+        return err;
     }
     server_store_install(s, again.tree, again.sessions, again.session_count);
     again.tree = NULL;
     again.sessions = NULL;
     s->recovered.last_zxid = again.last_zxid;
     recovery_fini(&again);
+    return 0;
 }
 
 void server_store_truncate(struct server *s, int64_t zxid)
 {
     end_log(s);
-    int err = s->failure ? s->failure
-                         : rebuild_truncate(&fsops_posix, s->recovered.snapshot_dir,
+    if (!disk_works(s)) {
+        return;
+    }
+    int err = rebuild_truncate(&fsops_posix, s->recovered.snapshot_dir,
                                             s->recovered.log_dir, zxid, entry_bytes_max(s));
     s->replication.is_not_truncated = err == -ENOENT;
     if (err == -ENOENT) {
@@ -388,10 +421,10 @@ void server_store_truncate(struct server *s, int64_t zxid)
     }
     log_info(module, "log cut behind zxid=0x%" PRIx64, (uint64_t)zxid);
     check(s, err, "cut the log as the leader wants it");
-    if (!s->failure && s->peer->tree->last_zxid > zxid) {
-        recover_again(s);
+    if (disk_works(s) && s->peer->tree->last_zxid > zxid) {
+        check(s, recover_again(s), "read the data directory again");
     }
-    if (!s->failure) {
+    if (disk_works(s)) {
         check(s, start_log(s, zxid), "start the log thread");
     }
 }
@@ -400,10 +433,10 @@ void server_store_reload(struct server *s)
 {
     end_log(s);
     server_store_end_snapshots(s);
-    if (!s->failure) {
-        recover_again(s);
+    if (disk_works(s)) {
+        check(s, recover_again(s), "read the data directory again");
     }
-    if (!s->failure) {
+    if (disk_works(s)) {
         check(s, start_log(s, s->recovered.last_zxid), "start the log thread");
     }
 }
@@ -412,13 +445,78 @@ void server_store_reload(struct server *s)
 void server_store_begin_anew(struct server *s, int64_t zxid)
 {
     end_log(s);
-    if (!s->failure) {
+    if (disk_works(s)) {
         check(s,
               rebuild_from_snapshot(&fsops_posix, s->recovered.snapshot_dir, s->recovered.log_dir,
                                     zxid),
               "remove the old log");
     }
-    if (!s->failure) {
+    if (disk_works(s)) {
         check(s, start_log(s, zxid), "start the log thread");
     }
+}
+
+/* ---- a member whose disk has failed --------------------------------------------------------------------------- */
+
+void server_store_suspend(struct server *s)
+{
+    buf_reset(&s->peer->actions.log_batch);
+    if (s->log) {
+        log_thread_stop(s->log); /* its error is known */
+        s->log = NULL;
+    }
+    forget_events(s, STORE_LOG_SYNCED, STORE_LOG_FAILED);
+    server_store_end_snapshots(s);
+    loop_timer_set(&s->loop, &s->disk_retry, clock_now_ms() + DISK_RETRY_MS);
+}
+
+static const char probe_name[] = "probe";
+
+/* Is there room for a log to grow, and does a write arrive? */
+static int probe(const struct server *s, const char *dir)
+{
+    struct statvfs room;
+    int64_t needed = 2 * (int64_t)s->cfg->prealloc_kb * 1024 + SPARE_BYTES;
+    if (statvfs(dir, &room) < 0) {
+        return -errno;
+    }
+    if ((int64_t)room.f_bavail * (int64_t)room.f_frsize < needed) {
+        return -ENOSPC;
+    }
+    int err = fs_replace_file(&fsops_posix, dir, probe_name, probe_name, sizeof(probe_name));
+    if (err == 0) {
+        char *path = fs_join(dir, probe_name);
+        err = fsops_posix.unlink(fsops_posix.ctx, path);
+        free(path);
+    }
+    return err;
+}
+
+static int resume(struct server *s)
+{
+    int err = probe(s, s->recovered.snapshot_dir);
+    if (err == 0) {
+        err = probe(s, s->recovered.log_dir);
+    }
+    if (err == 0) {
+        err = recover_again(s);
+    }
+    if (err == 0) {
+        err = start_log(s, s->recovered.last_zxid);
+    }
+    return err;
+}
+
+void server_store_try_to_resume(struct server *s)
+{
+    int err = resume(s);
+    if (err < 0) {
+        log_debug(module, "the disk does not work yet: %s", strerror(-err));
+        loop_timer_set(&s->loop, &s->disk_retry, clock_now_ms() + DISK_RETRY_MS);
+        return;
+    }
+    log_info(module, "the disk works again");
+    s->replication.is_disk_bad = false;
+    s->replication.is_reloaded = true;
+    server_zab_after_step(s);
 }

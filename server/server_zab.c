@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/server_parts.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -105,20 +106,32 @@ static ssize_t on_raw(void *arg, int64_t id, const uint8_t *bytes, size_t len)
 
 static const struct learner_port_ops learner_ops = { on_up, on_down, on_packet, on_raw };
 
+static void tell_reloaded(struct server *s)
+{
+    struct history_tail tail = { .entries = BUF_EMPTY };
+    struct zab_start disk = { .last_zxid = s->recovered.last_zxid, .tail = &tail };
+    if (server_store_read_epochs(s, &disk) < 0) {
+        server_fail(s, -EBADMSG);
+        return;
+    }
+    server_store_read_tail(s, &tail);
+    struct zab_event ev = { .type = ZAB_ON_RELOADED, .disk = &disk };
+    step_zab(s, &ev);
+    buf_fini(&tail.entries);
+}
+
 void server_zab_after_step(struct server *s)
 {
-    if (s->replication.is_not_truncated) {
-        s->replication.is_not_truncated = false;
-        struct zab_event ev = { .type = ZAB_ON_NOT_TRUNCATED };
+    struct replication *r = &s->replication;
+    if (r->is_failure_untold) {
+        r->is_failure_untold = false;
+        struct zab_event ev = { .type = ZAB_ON_DISK_FAILED };
         step_zab(s, &ev);
-    }
-    if (s->replication.is_reloaded) {
-        s->replication.is_reloaded = false;
-        struct history_tail tail = { .entries = BUF_EMPTY };
-        server_store_read_tail(s, &tail);
-        struct zab_event ev = { .type = ZAB_ON_RELOADED, .tail = &tail };
-        step_zab(s, &ev);
-        buf_fini(&tail.entries);
+        stop_receiving(r);
+        server_store_suspend(s);
+    } else if (r->is_reloaded) {
+        r->is_reloaded = false;
+        tell_reloaded(s);
     }
 }
 
@@ -126,7 +139,7 @@ void server_zab_snap_saved(struct server *s)
 {
     s->replication.is_saving = false;
     server_store_begin_anew(s, s->replication.receiving_zxid);
-    if (!s->failure) {
+    if (!s->failure && !s->replication.is_disk_bad) {
         struct zab_event ev = { .type = ZAB_ON_SNAP_SAVED };
         step_zab(s, &ev);
     }
@@ -167,7 +180,7 @@ static void reload(struct server *s)
 {
     stop_receiving(&s->replication);
     server_store_reload(s);
-    s->replication.is_reloaded = !s->failure;
+    s->replication.is_reloaded = !s->failure && !s->replication.is_disk_bad;
 }
 
 static void report_role(struct server *s, const struct zab *z)
@@ -204,8 +217,8 @@ void server_zab_on_action(void *arg, const struct zab *z, const struct zab_actio
 {
     struct server *s = arg;
     struct replication *r = &s->replication;
-    if (s->failure) {
-        return; /* the disk does not do what the next action takes for done */
+    if (s->failure || r->is_failure_untold) {
+        return; /* the disk has not done what this action takes for done */
     }
     switch (a->type) {
     case ZAB_DO_SEND_VOTE:

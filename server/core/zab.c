@@ -129,6 +129,10 @@ void zab_look(struct zab *z, const char *reason)
     }
     add_role(z);
     history_forget_origins(&z->history);
+    if (z->is_disabled) {
+        z->is_draining = true; /* until RELOADED */
+        return;
+    }
     if (old != STATE_LEADING && z->learner.must_reload && !MUTANT(S12)) {
         /* S5: memory holds a tree that the disk does not. */
         zab_add(z, ZAB_DO_RELOAD);
@@ -182,20 +186,34 @@ static void on_log_synced(struct zab *z, int64_t zxid)
         leader_on_log_synced(z);
     } else if (z->role != STATE_LOOKING) {
         learner_on_log_synced(z);
-    } else if (z->is_draining && z->history.synced_zxid == z->history.logged_zxid) {
+    } else if (z->is_draining && !z->is_disabled &&
+               z->history.synced_zxid == z->history.logged_zxid) {
         start_election(z);
     }
 }
 
-static void on_reloaded(struct zab *z, const struct history_tail *tail)
+static void on_reloaded(struct zab *z, const struct zab_start *disk)
 {
     history_reset(&z->history, z->tree->last_zxid);
-    if (tail) {
-        history_recall(&z->history, tail);
+    if (disk) {
+        z->accepted_epoch = disk->accepted_epoch;
+        z->current_epoch = disk->current_epoch;
     }
+    if (disk && disk->tail) {
+        history_recall(&z->history, disk->tail);
+    }
+    z->is_disabled = false;
     z->learner.must_reload = false;
     z->learner.is_saving = false;
     start_election(z);
+}
+
+/* S13: what memory holds may not be on the disk, so nothing is voted for, acked or served any more. */
+static void on_disk_failed(struct zab *z)
+{
+    z->is_disabled = true;
+    z->is_draining = true;
+    zab_look(z, "the disk has failed");
 }
 
 static void on_link(struct zab *z, int64_t link, bool is_up)
@@ -292,8 +310,11 @@ void zab_step(struct zab *z, const struct zab_event *ev)
             learner_on_not_truncated(z);
         }
         break;
+    case ZAB_ON_DISK_FAILED:
+        on_disk_failed(z);
+        break;
     case ZAB_ON_RELOADED:
-        on_reloaded(z, ev->tail);
+        on_reloaded(z, ev->disk);
         break;
     }
 }

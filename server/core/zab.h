@@ -41,8 +41,11 @@ enum zab_event_type {
     ZAB_ON_SNAP_LOADED,  /* the stream behind SNAP is the tree now */
     ZAB_ON_SNAP_SAVED,   /* SNAP_SAVE is done: that tree is durable, the log continues it */
     ZAB_ON_NOT_TRUNCATED, /* LOG_TRUNCATE cannot be done: this disk has no way back to that zxid */
-    ZAB_ON_RELOADED,     /* RELOAD is done: tree and log are what the disk had */
+    ZAB_ON_RELOADED,     /* RELOAD is done, or the disk works again: all is what the disk has */
+    ZAB_ON_DISK_FAILED,  /* it did not do what was asked: this server is out until RELOADED */
 };
+
+struct zab_start;
 
 struct zab_event {
     enum zab_event_type type;
@@ -68,7 +71,7 @@ struct zab_event {
             int32_t timeout_ms;
         } revalidate;
         int64_t zxid; /* LOG_SYNCED */
-        const struct history_tail *tail; /* RELOADED: of the log; may be NULL */
+        const struct zab_start *disk; /* RELOADED; NULL: only tree and log were read again */
     };
 };
 
@@ -126,6 +129,7 @@ struct zab {
     struct session_table *sessions; /* not owned */
     enum server_state role;
     bool is_draining;   /* LOOKING, but the log still writes what the last role gave it (S11) */
+    bool is_disabled; /* LOOKING, and not even that: the disk has failed (S13) */
     bool is_serving;
     const char *reason; /* why the last role was given up; static text */
     int64_t now_ms;

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Three and five servers elect, replicate, lose members and take them back, among themselves and
 together with Apache's."""
+import contextlib
 import signal
 import socket
+import subprocess
 import time
 
 import pytest
 from kazoo.client import KazooState
+from kazoo.exceptions import NodeExistsError
 
 from harness import rawzk
 from harness.bench import BIN, REPO, ZKSERVER
@@ -238,6 +241,63 @@ def test_five_servers_survive_two(new_ensemble):
     five.wait_until_serving()
     tree = five.assert_equal_trees()
     assert {f"/a/n{n}" for n in range(20)} | {f"/b/n{n}" for n in range(20)} <= tree.keys()
+
+
+# ---- disks ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(bench):
+    """small_disk(server): its data directory is a disk of 12 MiB."""
+    points = []
+
+    def make(server):
+        bench.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", server.data])
+        points.append(server.data)
+        (server.data / "myid").write_text(f"{server.sid}\n")
+
+    yield make
+    for point in points:
+        subprocess.run(["umount", "-l", point], check=False)
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("role", ["follower", "leader"])
+def test_a_full_disk_takes_one_server_out_until_there_is_room(new_ensemble, small_disk, bench, role):
+    bench.expect_log(r" ERROR .*No space left", r" WARN +server cannot write snapshot")
+    three = new_ensemble()
+    victim = three.servers[2 if role == "leader" else 0]
+    small_disk(victim)
+    three.start()
+    assert three.mode(victim) == role
+    (victim.data / "ballast").write_bytes(b"x" * (7 << 20))
+    others = [s for s in three.servers if s is not victim]
+    client = three.client(others, timeout=4.0)
+    client.create("/a")
+    number = 0
+    while "leaving the quorum" not in victim.process.log():
+        create_once(client, f"/a/{number}", b"x" * 100_000)
+        number += 1
+        assert number < 200
+    not_serving = "not currently serving"
+    wait_for("it is out", lambda: not_serving in victim.four_letter("srvr"))
+    for number in range(number, number + 20):
+        create_once(client, f"/a/{number}", b"more")
+    assert holds_for(2, lambda: not_serving in victim.four_letter("srvr"))
+    assert victim.process.is_running()
+    (victim.data / "ballast").unlink()
+    wait_for("it is back", victim.is_serving, seconds=20)
+    assert "the disk works again" in victim.process.log()
+    three.assert_equal_trees()
+    client.stop()
+    for server in three.servers:
+        server.stop()
+
+
+def create_once(client, path, value):
+    """Whether an answer that was lost said yes shows when it is tried again."""
+    with contextlib.suppress(NodeExistsError):
+        client.retry(client.create, path, value)
 
 
 # ---- sessions ------------------------------------------------------------------------------------
