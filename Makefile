@@ -173,7 +173,10 @@ $(B)/bin/sim: $(SIM_O) $(TESTLIB_O) $(SERVER_A)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(SIM_O) $(TESTLIB_O) -Wl,--start-group $(SERVER_A) -Wl,--end-group \
 		$(SERVER_LIBS)
 
-.PHONY: sim sim-mutants
+.PHONY: sim sim-check sim-mutants
+sim-check: $(B)/bin/sim
+	@$< -j $(JOBS) 1 200
+
 sim: $(B)/bin/sim ## simulate ensembles: SEEDS=1000 runs from seed FIRST=1 on; V=1 shows every step
 	@$< $(if $(filter 1,$(V)),-v) -j $(JOBS) $(FIRST) $(SEEDS)
 
@@ -183,7 +186,7 @@ sim-mutants: ## plant each of the bugs MUTANTS="E2 S1 ..." in a build of its own
 	@tests/sim/run-mutants build/mutants/bin/sim $(MUTANTS)
 
 .PHONY: check
-check: all unit fuzz-replay lint-arrows ## fast tests, under a minute
+check: all unit sim-check fuzz-replay lint-arrows ## fast tests, under a minute
 
 # ---- end to end -----------------------------------------------------------------------------------
 # Debian's own python3: its kazoo and pytest are what scripts/deps installs. A + keeps make from holding

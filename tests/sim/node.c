@@ -25,6 +25,7 @@ enum {
     FRAME_BYTES_MAX = 1048575,
     ENTRY_BYTES_MAX = 2 * FRAME_BYTES_MAX,
     RESTART_US = 50000,
+    LOG_LATENCY_US_MAX = 2000000,
 };
 
 static const int64_t WALL_MS = 1700000000000;
@@ -334,6 +335,7 @@ static void kick_log(struct world *w, struct node *n)
     if (world_chance(w, 30)) {
         us *= 1 + world_below(w, 30);
     }
+    us = us > LOG_LATENCY_US_MAX ? LOG_LATENCY_US_MAX : us;
     world_plan_event(w, us, n->index, log_event);
 }
 

@@ -146,7 +146,8 @@ static void plan(struct world *w)
     p->server_count = world_chance(w, 3) ? 5 : 3;
     p->user_count = 2 + (int32_t)world_below(w, USERS_MAX - 1);
     p->hostile_us = 4000000 + world_below(w, 8000000);
-    p->heal_us = 30000000;
+    p->heal_us = 5000000; /* 25 ticks */
+    p->grey = world_chance(w, 3) ? GREY_DEAF : world_chance(w, 4) ? GREY_MUTE : GREY_NONE;
     p->commit_log_count = world_chance(w, 2) ? 5 + (int32_t)world_below(w, 40) : 500;
     p->snap_count = 10 + world_below(w, 200);
 }
@@ -192,7 +193,7 @@ static void wait_for_service(struct world *w)
             served += w->users[i].last_write_invoked_us > healed_us;
         }
         if (served == w->plan.user_count) {
-            w->served_us = w->now_us - healed_us;
+            w->served_us = w->now_us - healed_us > w->served_us ? w->now_us - healed_us : w->served_us;
             return;
         }
         if (w->now_us - healed_us > w->plan.heal_us) {
@@ -200,6 +201,26 @@ static void wait_for_service(struct world *w)
                      w->plan.user_count);
         }
     }
+}
+
+/* The others go on without one server that only hears, or is only heard: the leader, if there is one. */
+static void serve_around_a_grey_failure(struct world *w)
+{
+    int32_t grey = 0;
+    if (w->plan.grey == GREY_NONE) {
+        return;
+    }
+    for (int32_t i = 0; i < w->plan.server_count; i++) {
+        grey = w->nodes[i].peer && w->nodes[i].peer->is_leader ? i : grey;
+    }
+    world_note(w, grey, w->plan.grey == GREY_DEAF ? "deaf" : "mute", 0, 0);
+    for (int32_t i = 0; i < w->plan.server_count; i++) {
+        w->net.blocked[i][grey] |= i != grey && w->plan.grey == GREY_DEAF;
+        w->net.blocked[grey][i] |= i != grey && w->plan.grey == GREY_MUTE;
+    }
+    wait_for_service(w);
+    faults_heal(w);
+    world_note(w, grey, "heard", 0, 0);
 }
 
 /* Users are quiet, and all servers get to the same state. */
@@ -226,6 +247,7 @@ void world_run(uint64_t seed, bool is_verbose, struct run_result *out)
     faults_heal(w);
     world_note(w, NOBODY, "healed", 0, 0);
     wait_for_service(w);
+    serve_around_a_grey_failure(w);
     w->is_ending = true;
     run_until(w, w->now_us + 2000000);
     wait_for_agreement(w);

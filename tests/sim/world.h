@@ -41,12 +41,16 @@ struct event {
 
 enum { NOBODY = -1 };
 
+/* After the healing one server may be half dead for a while. */
+enum grey_failure { GREY_NONE, GREY_DEAF, GREY_MUTE };
+
 /* How a run is set up; decided by the seed. */
 struct world_plan {
     int32_t server_count;
     int32_t user_count;
     int64_t hostile_us; /* how long faults happen */
     int64_t heal_us;    /* how long a healed ensemble may take to serve everybody */
+    enum grey_failure grey;
     int32_t commit_log_count;
     int64_t snap_count;
 };
