@@ -10,6 +10,7 @@
 #include "server/core/zab.h"
 #include "server/core/zxid.h"
 #include "server/jute/opcode.h"
+#include "server/tree/mutant.h"
 
 /* ---- handlers ------------------------------------------------------------------------------------------ */
 
@@ -273,7 +274,7 @@ static void on_ackepoch(struct zab *z, struct handler *h, const struct quorum_pa
                           (current == z->current_epoch && h->last_zxid > z->history.logged_zxid));
     h->state = HANDLER_ACKED;
     if (z->leader.phase == LEADER_EPOCH) {
-        if (is_ahead && !h->is_observer) {
+        if (is_ahead && !h->is_observer && !MUTANT(E5)) {
             zab_look(z, "a follower is ahead of the leader"); /* E5: never overwrite it */
             return;
         }
@@ -328,7 +329,7 @@ static void activate(struct zab *z)
 static void try_activate(struct zab *z)
 {
     if (z->leader.phase == LEADER_SYNC && z->history.synced_zxid == z->history.logged_zxid &&
-        is_quorum(z, has_history)) {
+        (is_quorum(z, has_history) || MUTANT(E6))) {
         activate(z);
     }
 }
@@ -420,7 +421,8 @@ bool leader_propose(struct zab *z, const struct request *req)
     zab_add(z, ZAB_DO_LOG_APPEND)->proposal = p;
     list_for_each (it, &l->handlers) {
         const struct handler *h = list_entry(it, struct handler, all);
-        if (h->state >= HANDLER_SYNCING && !h->is_observer) {
+        enum handler_state first = MUTANT(S6) ? HANDLER_ACTIVE : HANDLER_SYNCING;
+        if (h->state >= first && !h->is_observer) {
             send_proposal(z, h, p);
         }
     }
@@ -461,7 +463,7 @@ static bool is_confirmed(const struct zab *z, int64_t round)
         const struct handler *h = list_entry(it, struct handler, all);
         count += !h->is_observer && h->first_round != 0 && h->first_round + h->answered > round;
     }
-    return ensemble_is_majority(z->config.ensemble, count);
+    return ensemble_is_majority(z->config.ensemble, count) || MUTANT(SYNC);
 }
 
 /* One round at a time serves all the syncs that came while the last one was under way. */

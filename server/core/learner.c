@@ -133,7 +133,9 @@ static void on_leaderinfo(struct zab *z, const struct quorum_packet *packet)
         current = -1; /* counted in an earlier try of this leader */
     } else {
         z->accepted_epoch = epoch;
-        zab_add(z, ZAB_DO_SAVE_ACCEPTED_EPOCH)->epoch = epoch; /* E1 */
+        if (!MUTANT(E1)) {
+            zab_add(z, ZAB_DO_SAVE_ACCEPTED_EPOCH)->epoch = epoch; /* E1 */
+        }
     }
     l->epoch = epoch;
     struct buf data = BUF_EMPTY;
@@ -274,7 +276,7 @@ static void on_uptodate(struct zab *z)
 static bool continues_history(const struct zab *z, int64_t zxid)
 {
     int64_t last = z->history.logged_zxid;
-    if (MUTANT(S4)) {
+    if (MUTANT(S4) || MUTANT(S6)) {
         return zxid > last;
     }
     if (zxid_epoch(zxid) == zxid_epoch(last)) {

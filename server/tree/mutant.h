@@ -10,15 +10,22 @@
 
 enum zab_mutant {
     MUTANT_NONE,
+    MUTANT_E1,  /* an accepted epoch is not saved */
     MUTANT_E2,  /* currentEpoch is saved when NEWLEADER comes, before the history is durable */
+    MUTANT_E5,  /* a leader does not step aside for a follower that is ahead */
+    MUTANT_E6,  /* a leader serves before a quorum has its history */
     MUTANT_S1,  /* NEWLEADER is acked while the history is still on its way to the disk */
     MUTANT_S2,  /* proposals are acked before NEWLEADER */
     MUTANT_S4,  /* gaps are taken, and the window for learners has some */
     MUTANT_S5,  /* the tree that came as SNAP counts before it is durable */
+    MUTANT_S6,  /* what is proposed while a learner synchronises is not sent; it takes the gap */
     MUTANT_S11, /* an election begins before the log has settled */
     MUTANT_S12, /* memory keeps a tree that the disk does not have */
+    MUTANT_S13, /* a txn is applied before it is in the own log */
     MUTANT_L6,  /* snapshots are fuzzy */
     MUTANT_W1,  /* a session that is being closed may still write */
+    MUTANT_W5,  /* a client that has seen more than this server is welcome */
+    MUTANT_SYNC, /* a sync is answered without asking a quorum */
     MUTANT_COUNT,
 };
 

@@ -2,12 +2,13 @@
 #include "tests/sim/fault.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "tests/sim/world.h"
 
 static const char *const names[FAULT_KINDS] = {
     "kill", "power",      "power-all",   "pause",        "isolate",   "split",     "one-way",
-    "clog", "break-link", "break-votes", "break-client", "disk-call", "disk-slow",
+    "clog", "lag", "break-link", "break-votes", "break-client", "disk-call", "disk-slow",
 };
 
 static struct node *any_node(struct world *w)
@@ -86,6 +87,20 @@ static void clog_direction(struct world *w)
     world_plan_event(w, us, NOBODY, unclog_event);
 }
 
+static void unlag_event(struct world *w, const struct event *ev)
+{
+    w->net.lag_us[ev->a][ev->b] = 0;
+}
+
+/* What arrives is old news. */
+static void lag_direction(struct world *w)
+{
+    struct event *ev = world_plan_event(w, duration(w), NOBODY, unlag_event);
+    ev->a = world_below(w, w->plan.server_count);
+    ev->b = world_below(w, w->plan.server_count);
+    w->net.lag_us[ev->a][ev->b] = world_below(w, 900000);
+}
+
 /* ---- one fault --------------------------------------------------------------------------------------------- */
 
 static void power_all(struct world *w)
@@ -135,6 +150,9 @@ static void happen(struct world *w, enum fault_kind kind)
         break;
     case FAULT_CLOG:
         clog_direction(w);
+        break;
+    case FAULT_LAG:
+        lag_direction(w);
         break;
     case FAULT_BREAK_LINK:
         break_link(w, false);
@@ -195,6 +213,7 @@ void faults_init(struct world *w)
 void faults_heal(struct world *w)
 {
     unblock_all(w);
+    memset(w->net.lag_us, 0, sizeof(w->net.lag_us));
     for (int32_t i = 0; i < w->plan.server_count; i++) {
         struct node *n = &w->nodes[i];
         fake_fs_fail_at(n->fs, 0, 0);

@@ -19,6 +19,7 @@ enum fault_kind {
     FAULT_SPLIT,
     FAULT_ONE_WAY,
     FAULT_CLOG,
+    FAULT_LAG,
     FAULT_BREAK_LINK,
     FAULT_BREAK_VOTES,
     FAULT_BREAK_CLIENT,

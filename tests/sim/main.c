@@ -23,10 +23,11 @@ enum { JOBS_MAX = 16, TWICE_EVERY = 50 };
 #ifdef ZAB_MUTANTS
 enum zab_mutant zab_mutant;
 
+#define NAME(mutant) [MUTANT_##mutant] = #mutant
 static const char *const mutants[MUTANT_COUNT] = {
-    [MUTANT_NONE] = "", [MUTANT_E2] = "E2", [MUTANT_S1] = "S1",   [MUTANT_S2] = "S2",
-    [MUTANT_S4] = "S4", [MUTANT_S5] = "S5", [MUTANT_S11] = "S11", [MUTANT_S12] = "S12",
-    [MUTANT_L6] = "L6", [MUTANT_W1] = "W1",
+    [MUTANT_NONE] = "", NAME(E1), NAME(E2), NAME(E5), NAME(E6),   NAME(S1),
+    NAME(S2),           NAME(S4), NAME(S5), NAME(S6), NAME(S11),  NAME(S12),
+    NAME(S13),          NAME(L6), NAME(W1), NAME(W5), NAME(SYNC),
 };
 
 static bool plant(const char *name)

@@ -33,6 +33,11 @@ static int64_t latency(struct world *w)
     return world_chance(w, 50) ? us * (2 + world_below(w, 30)) : us;
 }
 
+static int64_t lag(const struct world *w, int32_t from, int32_t to)
+{
+    return is_server(from) && is_server(to) ? w->net.lag_us[from][to] : 0;
+}
+
 /* ---- links -------------------------------------------------------------------------------------------- */
 
 static bool may_pass(const struct world *w, int32_t from, int32_t to)
@@ -97,7 +102,7 @@ static void push(struct world *w, struct link *l, int side, enum packet_kind kin
         p->bytes = *bytes;
         buf_init(bytes);
     }
-    p->at_us = w->now_us + latency(w);
+    p->at_us = w->now_us + latency(w) + lag(w, l->end[1 - side].endpoint, to->endpoint);
     if (p->at_us < to->last_at_us) {
         p->at_us = to->last_at_us;
     }

@@ -6,7 +6,7 @@
  * The network. Links (quorum port and client port) are ordered streams, as TCP's: what is sent is delayed
  * or held back, never lost or reordered, until an end closes or dies. A peer that is killed closes; one
  * that loses its power is silent, and answers with a reset once it is up again. Between two servers each
- * direction can be blocked and clogged on its own.
+ * direction can be blocked, clogged and slowed down on its own.
  *
  * The election port is one connection per pair, which keeps only the last message to each side: it is
  * lost when the connection breaks, and sent once more when there is a new one.
@@ -55,6 +55,7 @@ struct net {
     struct list gone;                       /* closed at both ends; freed at the end of the run */
     bool blocked[SERVERS_MAX][SERVERS_MAX]; /* from, to */
     int64_t clogged_until_us[SERVERS_MAX][SERVERS_MAX];
+    int64_t lag_us[SERVERS_MAX][SERVERS_MAX]; /* more latency */
     struct lane lanes[SERVERS_MAX][SERVERS_MAX];   /* from, to */
     bool is_connected[SERVERS_MAX][SERVERS_MAX];   /* election port; symmetric */
     uint64_t generation[SERVERS_MAX][SERVERS_MAX]; /* of that connection */

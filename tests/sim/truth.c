@@ -8,6 +8,7 @@
 #include "common/assert.h"
 #include "common/xalloc.h"
 #include "server/core/zxid.h"
+#include "tests/sim/registers.h"
 #include "tests/sim/replay.h"
 #include "server/core/reads.h"
 #include "tests/sim/world.h"
@@ -29,6 +30,7 @@ void truth_fini(struct truth *t)
     free(t->txns);
     free(t->committed);
     free(t->ops);
+    free(t->lost);
     free(t->watches);
     free(t->changes);
 }
@@ -236,6 +238,15 @@ void truth_answered(struct world *w, struct op *op)
     }
 }
 
+void truth_lost(struct world *w, const struct op *op)
+{
+    struct truth *t = &w->truth;
+    if ((t->lost_count & (t->lost_count - 1)) == 0) {
+        t->lost = xrealloc(t->lost, (size_t)(2 * t->lost_count + 1) * sizeof(*t->lost));
+    }
+    t->lost[t->lost_count++] = *op;
+}
+
 void truth_watch_over(struct world *w, const struct watch_seen *seen)
 {
     struct truth *t = &w->truth;
@@ -294,4 +305,5 @@ void truth_check_end(struct world *w)
 {
     check_servers_agree(w);
     replay_check(w);
+    registers_check(w);
 }

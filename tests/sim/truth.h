@@ -52,6 +52,8 @@ struct op {
     int64_t zxid;      /* of the answer */
     struct buf answer; /* the record behind the header */
     bool wants_watch;
+    int64_t value;     /* that it writes; 0: none, or a delete */
+    int64_t synced_us; /* a read behind a sync: when that began; else 0 */
 };
 
 /* One watch of a user, from the read that set it until it fired or its session ended. */
@@ -83,6 +85,8 @@ struct truth {
     int64_t reign_count;
     struct op *ops;
     int64_t answer_count;
+    struct op *lost; /* never answered */
+    int64_t lost_count;
     struct watch_seen *watches;
     int64_t watch_count;
     struct change_seen *changes; /* of the replay */
@@ -98,6 +102,8 @@ void truth_proposed(struct world *w, struct node *n, int64_t zxid, const void *e
 void truth_check_node(struct world *w, struct node *n);
 /* A user got this answer; takes op->answer. */
 void truth_answered(struct world *w, struct op *op);
+/* The connection broke before the answer came. */
+void truth_lost(struct world *w, const struct op *op);
 void truth_watch_over(struct world *w, const struct watch_seen *seen);
 /* A user was told that its session is over: is it? (W4) */
 void truth_expired(struct world *w, int64_t session_id);

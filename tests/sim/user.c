@@ -49,6 +49,7 @@ static struct op *begin_op(struct world *w, struct user *u, struct buf *frame, i
 static struct slice new_value(struct user *u, char *text, size_t size)
 {
     snprintf(text, size, "%d.%" PRId64, u->index, ++u->made);
+    u->line[u->line_count - 1].value = user_value(u->index, u->made);
     return slice_of_str(text);
 }
 
@@ -129,6 +130,7 @@ static void read_path(struct world *w, struct user *u, int32_t type, const char 
     bool watch = world_chance(w, 3) && !asks_for_watch(u, path, type);
     struct op *op = begin_op(w, u, &frame, type, path);
     op->floor_zxid = u->sync_floor;
+    op->synced_us = u->synced_us;
     op->wants_watch = watch;
     struct watched_read r = { slice_of_str(path), watch };
     watched_read_encode(&frame, &r);
@@ -142,6 +144,7 @@ static void sync_path(struct world *w, struct user *u, const char *path)
     struct path_request r = { slice_of_str(path) };
     path_request_encode(&frame, &r);
     u->sync_floor = w->truth.acked_zxid;
+    u->synced_us = w->now_us;
     send_frame(w, u, &frame);
 }
 
@@ -303,10 +306,14 @@ static void renew_watches(struct user *u, int64_t zxid)
 
 /* ---- connection ------------------------------------------------------------------------------------------- */
 
-static void forget_line(struct user *u)
+static void forget_line(struct world *w, struct user *u)
 {
+    for (int32_t i = 0; i < u->line_count; i++) {
+        truth_lost(w, &u->line[i]);
+    }
     u->line_count = 0;
     u->sync_floor = 0;
+    u->synced_us = 0;
 }
 
 static void go_down(struct world *w, struct user *u)
@@ -319,7 +326,7 @@ static void go_down(struct world *w, struct user *u)
     u->retry_at_us = w->now_us + 5000 + world_below(w, 200000);
     u->is_closing = false;
     buf_reset(&u->in);
-    forget_line(u);
+    forget_line(w, u);
 }
 
 static void begin_session(struct world *w, struct user *u)

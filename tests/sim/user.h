@@ -34,6 +34,7 @@ struct user {
     int32_t line_count;
     struct watch_seen watches[USER_WATCHES_MAX]; /* set and not fired */
     int32_t watch_count;
+    int64_t synced_us;             /* when the last sync of this connection began; 0: none */
     int64_t sync_floor;            /* behind a sync in the line: what later reads must show */
     int64_t last_write_invoked_us; /* of the newest write that was answered with success */
     int64_t made;                  /* counts what it wrote */
@@ -41,6 +42,12 @@ struct user {
 };
 
 struct world;
+
+/* What a user writes as "<user>.<count>", as one number; never 0. */
+static inline int64_t user_value(int user, int64_t count)
+{
+    return ((int64_t)user + 1) << 32 | count;
+}
 
 void user_init(struct world *w, struct user *u, int32_t index);
 void user_fini(struct user *u);

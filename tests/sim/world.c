@@ -193,7 +193,8 @@ static void wait_for_service(struct world *w)
             served += w->users[i].last_write_invoked_us > healed_us;
         }
         if (served == w->plan.user_count) {
-            w->served_us = w->now_us - healed_us > w->served_us ? w->now_us - healed_us : w->served_us;
+            w->served_us =
+                w->now_us - healed_us > w->served_us ? w->now_us - healed_us : w->served_us;
             return;
         }
         if (w->now_us - healed_us > w->plan.heal_us) {
