@@ -21,6 +21,7 @@ void election_init(struct election *e, const struct ensemble *ensemble)
     e->ensemble = ensemble;
     e->state = STATE_LOOKING;
     e->absent_sid = NOBODY;
+    e->avoided_sid = NOBODY;
 }
 
 void election_fini(struct election *e)
@@ -179,6 +180,7 @@ static void decide(struct election *e, const struct vote *v)
     e->settle_at_ms = 0;
     e->is_decided = true;
     e->absent_sid = NOBODY;
+    e->avoided_sid = NOBODY;
     if (leads) {
         e->state = STATE_LEADING;
     } else {
@@ -226,6 +228,11 @@ static void answer(struct election *e, int64_t to)
     }
 }
 
+static bool is_avoided(const struct election *e, int64_t leader, int64_t now_ms)
+{
+    return leader == e->avoided_sid && now_ms < e->avoided_until_ms;
+}
+
 static void on_looking(struct election *e, int32_t from, const struct notification *n,
                        const struct vote *v, int64_t now_ms)
 {
@@ -235,12 +242,13 @@ static void on_looking(struct election *e, int32_t from, const struct notificati
     if (n->election_epoch < e->logical_clock) {
         return; /* it was told our proposal already */
     }
+    bool is_welcome = !is_avoided(e, v->leader, now_ms);
     if (n->election_epoch > e->logical_clock) {
         e->logical_clock = n->election_epoch;
         memset(e->received, 0, sizeof(e->received));
         struct vote own = own_vote(e);
-        set_proposal(e, beats(v, &own) ? *v : own);
-    } else if (beats(v, &e->proposal)) {
+        set_proposal(e, is_welcome && beats(v, &own) ? *v : own);
+    } else if (is_welcome && beats(v, &e->proposal)) {
         set_proposal(e, *v);
     } else if (beats(&e->proposal, v)) {
         /* It may have been settled still when ours came, and dropped it. */
@@ -248,7 +256,8 @@ static void on_looking(struct election *e, int32_t from, const struct notificati
     }
     e->received[from] = (struct ballot){ true, STATE_LOOKING, n->version, *v };
     if (e->ensemble->voters[from] == e->absent_sid) {
-        e->absent_sid = NOBODY; /* it is back, or was never gone */
+        e->absent_sid = NOBODY;
+    e->avoided_sid = NOBODY; /* it is back, or was never gone */
     }
     bool agreed = has_quorum_for_proposal(e);
     if (!agreed) {
@@ -336,6 +345,12 @@ int64_t election_deadline_ms(const struct election *e)
     }
     return e->settle_at_ms != 0 && e->settle_at_ms < e->resend_at_ms ? e->settle_at_ms
                                                                      : e->resend_at_ms;
+}
+
+void election_avoid(struct election *e, int64_t sid, int64_t until_ms)
+{
+    e->avoided_sid = sid;
+    e->avoided_until_ms = until_ms;
 }
 
 void election_set_epoch(struct election *e, int64_t peer_epoch)

@@ -53,6 +53,8 @@ struct election {
     int64_t resend_at_ms;
     int64_t resend_after_ms; /* doubles up to a limit */
     int64_t absent_sid;      /* the leader that we have just lost; -1: none */
+    int64_t avoided_sid;      /* elected before and not to be reached; until avoided_until_ms */
+    int64_t avoided_until_ms;
     int64_t settle_at_ms;    /* a quorum agrees: done at this time if nothing better comes; 0: no */
     bool is_decided;         /* the last call ended the election; state says how */
     struct election_send *out; /* of the last call; owned */
@@ -75,6 +77,9 @@ void election_on_notification(struct election *e, int64_t from, const struct not
 void election_on_tick(struct election *e, int64_t now_ms);
 /* When election_on_tick has something to do. */
 int64_t election_deadline_ms(const struct election *e);
+/* Nobody could reach this server after it was elected: it may be deaf, and its votes, which are heard, would have
+ * it elected for ever. It is not voted for until then; safety does not depend on who is elected (E5). */
+void election_avoid(struct election *e, int64_t sid, int64_t until_ms);
 /* In sync with a leader of this epoch: that is what we tell from now on. */
 void election_set_epoch(struct election *e, int64_t peer_epoch);
 

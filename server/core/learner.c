@@ -53,7 +53,8 @@ void learner_begin(struct zab *z, int64_t leader_sid)
     l->leader_sid = leader_sid;
     l->redial_after_ms = REDIAL_FIRST_MS;
     l->acked_zxid = z->history.logged_zxid;
-    l->deadline_ms = z->now_ms + ticks_ms(z, z->config.init_limit_ticks);
+    /* Its port is open as soon as it knows that it was elected. */
+    l->deadline_ms = z->now_ms + ticks_ms(z, z->config.sync_limit_ticks);
     dial(z);
 }
 
@@ -513,7 +514,11 @@ uint64_t learner_origin_of(struct zab *z, int64_t session_id, int32_t cxid)
 void learner_on_tick(struct zab *z)
 {
     struct learner *l = &z->learner;
-    if (z->now_ms >= l->deadline_ms) {
+    if (z->now_ms >= l->deadline_ms && l->state == LEARNER_CONNECTING) {
+        int32_t ticks = z->config.init_limit_ticks + z->config.sync_limit_ticks;
+        election_avoid(&z->election, l->leader_sid, z->now_ms + ticks_ms(z, ticks));
+        zab_look(z, "the elected leader cannot be reached");
+    } else if (z->now_ms >= l->deadline_ms) {
         zab_look(z, "the leader is silent");
     } else if (l->state == LEARNER_CONNECTING && l->link == 0 && z->now_ms >= l->redial_at_ms) {
         dial(z);
