@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""make bench: our server beside Debian's Apache server, and a mount on each, in one run on one
-machine. Prints a table and writes build/bench.json. About two minutes; absolute numbers mean
-little, the ratio in one run does. Rounds alternate between the servers, so that a busy moment
-hits both."""
+"""make bench: our server beside Debian's Apache server, a mount on each, and three of ours beside
+three of Apache's, in one run on one machine. Prints tables and writes build/bench.json. About five
+minutes; absolute numbers mean little, the ratio in one run does. Rounds alternate between the
+servers, so that a busy moment hits both."""
 import json
 import os
 import shutil
@@ -17,52 +17,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
+from ensembles import bench_ensembles, print_failover_table
+from loads import bench_servers, print_server_table
 from harness.bench import REPO, Bench
 from harness.mounts import Mount
 from harness.servers import Server
 
-ZKLOAD = REPO / "build" / "rel" / "bin" / "zkload"
-# title, connections, requests in flight on each
-SHAPES = [("1 connection", 1, 1), ("16 connections", 16, 1), ("64 x 16 in flight", 64, 16)]
-ROUNDS = 3
-SECONDS = 2
-
-
-def median(values):
-    return statistics.median(values)
-
-
 def percentile(values, share):
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
-
-
-def load(server, op, connections, depth):
-    argv = [ZKLOAD, str(server.port), op, str(connections), str(depth), str(SECONDS)]
-    return json.loads(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
-
-
-def bench_servers(servers):
-    """A row for each shape: requests a second of both, and the ratio."""
-    for server in servers.values():  # let the JVM compile what it will run
-        load(server, "set", 16, 4)
-        load(server, "get", 16, 4)
-    rows = []
-    for op in ("get", "set"):
-        for title, connections, depth in SHAPES:
-            print(f"    {op}, {title} ...", file=sys.stderr, flush=True)
-            got = {kind: [] for kind in servers}
-            for _ in range(ROUNDS):
-                for kind, server in servers.items():
-                    got[kind].append(load(server, op, connections, depth))
-            row = {"what": f"{'durable set' if op == 'set' else 'get'}, {title}"}
-            for kind, runs in got.items():
-                row[kind] = {
-                    "per_second": median([r["per_second"] for r in runs]),
-                    "p50_us": median([r["p50_us"] for r in runs]),
-                    "p99_us": median([r["p99_us"] for r in runs]),
-                }
-            rows.append(row)
-    return rows
 
 
 def each_us(call, count, seconds=4):
@@ -124,20 +86,6 @@ def bench_mount(mount, zk):
     return {what: (percentile(t, 0.5), percentile(t, 0.99)) for what, t in cases.items()}
 
 
-def print_server_table(rows):
-    print(
-        f"{'server':32}{'zkserver':>12}{'apache':>12}{'ratio':>8}{'p50/p99 us':>16}{'apache':>16}"
-    )
-    for row in rows:
-        ours, theirs = row["zkserver"], row["apache"]
-        ratio = ours["per_second"] / theirs["per_second"]
-        tails = [f"{k['p50_us']:.0f}/{k['p99_us']:.0f}" for k in (ours, theirs)]
-        print(
-            f"{row['what']:32}{ours['per_second']:>10.0f}/s{theirs['per_second']:>10.0f}/s"
-            f"{ratio:>8.2f}{tails[0]:>16}{tails[1]:>16}"
-        )
-
-
 def print_mount_table(mounts):
     print(f"{'mount, p50/p99 us':32}{'on zkserver':>20}{'on apache':>20}")
     for what in mounts["zkserver"]:
@@ -169,10 +117,14 @@ def main():
             server.stop()
         complaints = bench.close()
         shutil.rmtree(folder, ignore_errors=True)
+    ensembles = bench_ensembles()
     print_server_table(rows)
     print()
     print_mount_table(mounts)
-    result = {"server": rows, "mount_us_p50_p99": mounts}
+    print()
+    print_server_table(ensembles["rows"])
+    print_failover_table(ensembles)
+    result = {"server": rows, "mount_us_p50_p99": mounts, "ensemble": ensembles}
     (REPO / "build" / "bench.json").write_text(json.dumps(result, indent=1) + "\n")
     for complaint in complaints:
         print(complaint, file=sys.stderr)

@@ -2,10 +2,11 @@
 
 /*
  * A load generator for any ZooKeeper server on loopback: CONNECTIONS sessions, each with DEPTH
- * requests in flight, all the same (get or set of the session's own node), for SECONDS; prints one
- * line of JSON. One thread with epoll, so that the generator takes little of a small machine.
+ * requests in flight, all the same (get or set of the session's own node, or create below it), for
+ * SECONDS; prints one line of JSON. One thread with epoll, so that the generator takes little of a
+ * small machine.
  *
- *      zkload PORT get|set CONNECTIONS DEPTH SECONDS
+ *      zkload PORT get|set|create CONNECTIONS DEPTH SECONDS
  *
  * It knows six frames of the client protocol and no more: connect, create, get, set, close and the
  * head of an answer. Any error ends it with a message.
@@ -123,10 +124,10 @@ static size_t begin_request(struct conn *c, int32_t op)
     return frame;
 }
 
-static void put_create(struct conn *c)
+static void put_create(struct conn *c, const char *path)
 {
     size_t frame = begin_request(c, OP_CREATE);
-    put_string(&c->out, c->path);
+    put_string(&c->out, path);
     put_value(&c->out);
     put_int(&c->out, 1);  /* one ACL entry */
     put_int(&c->out, 31); /* all permissions */
@@ -147,6 +148,14 @@ static void put_get_or_set(struct conn *c, int op)
         put_int(&c->out, -1); /* any version */
     }
     end_frame(&c->out, frame);
+}
+
+/* A run that follows another finds its names taken: they carry the process id. */
+static void put_create_child(struct conn *c)
+{
+    char path[96];
+    snprintf(path, sizeof(path), "%s/%d-%" PRIu64, c->path, (int)getpid(), c->sent);
+    put_create(c, path);
 }
 
 static int32_t int_at(const uint8_t *p)
@@ -209,7 +218,7 @@ static void conn_open(struct load *l, struct conn *c, int number)
     if (frame_int_blocking(c, 4) <= 0) { /* the negotiated time-out */
         die("session");
     }
-    put_create(c);
+    put_create(c, c->path);
     flush_blocking(c);
     int32_t err = frame_int_blocking(c, 12);
     if (err != 0 && err != ERR_NODEEXISTS) {
@@ -266,7 +275,11 @@ static void conn_ask(struct load *l, struct conn *c)
     while (now < l->end_us && c->sent - c->answered < (uint64_t)l->depth) {
         c->sent_us[c->sent % (uint64_t)l->depth] = now;
         c->sent++;
-        put_get_or_set(c, l->op);
+        if (l->op == OP_CREATE) {
+            put_create_child(c);
+        } else {
+            put_get_or_set(c, l->op);
+        }
     }
     conn_flush(l, c);
 }
@@ -358,12 +371,29 @@ static int64_t percentile_us(const struct load *l, double share)
     return SLOTS * (int64_t)SLOT_US;
 }
 
+static const char *op_name(int op)
+{
+    return op == OP_GET_DATA ? "get" : op == OP_SET_DATA ? "set" : "create";
+}
+
+static int op_or_die(const char *name)
+{
+    static const int ops[] = { OP_GET_DATA, OP_SET_DATA, OP_CREATE };
+    for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
+        if (strcmp(name, op_name(ops[i])) == 0) {
+            return ops[i];
+        }
+    }
+    fprintf(stderr, "zkload: not get, set or create: %s\n", name);
+    exit(2);
+}
+
 static void load_print(const struct load *l)
 {
     double seconds = (double)(l->end_us - l->begin_us) / 1e6;
     printf("{\"op\": \"%s\", \"connections\": %d, \"depth\": %d, \"seconds\": %.3f, \"count\": "
            "%" PRIu64 ", \"per_second\": %.0f, \"p50_us\": %" PRId64 ", \"p99_us\": %" PRId64 "}\n",
-           l->op == OP_GET_DATA ? "get" : "set", l->connections, l->depth, seconds, l->answered,
+           op_name(l->op), l->connections, l->depth, seconds, l->answered,
            (double)l->answered / seconds, percentile_us(l, 0.50), percentile_us(l, 0.99));
 }
 
@@ -381,12 +411,12 @@ static int number_or_die(const char *text, int max)
 int main(int argc, char *argv[])
 {
     if (argc != 6) {
-        fprintf(stderr, "usage: zkload PORT get|set CONNECTIONS DEPTH SECONDS\n");
+        fprintf(stderr, "usage: zkload PORT get|set|create CONNECTIONS DEPTH SECONDS\n");
         return 2;
     }
     struct load *l = xcalloc(1, sizeof(*l));
     l->port = number_or_die(argv[1], 65535);
-    l->op = strcmp(argv[2], "get") == 0 ? OP_GET_DATA : OP_SET_DATA;
+    l->op = op_or_die(argv[2]);
     l->connections = number_or_die(argv[3], CONNECTIONS_MAX);
     l->depth = number_or_die(argv[4], DEPTH_MAX);
     l->conns = xcalloc((size_t)l->connections, sizeof(*l->conns));
