@@ -150,7 +150,8 @@ void server_fail(struct server *s, int err)
     loop_stop(&s->loop);
 }
 
-void server_resume_paused(struct server *s)
+/* Looked at in every turn: what there was too much of may go down by a commit as well as by a sync. */
+static void resume_paused(struct server *s)
 {
     if (is_busy(s)) {
         return;
@@ -205,6 +206,7 @@ static bool on_turn(void *arg)
     carry_out_clients(s);
     bool is_storing = server_store_turn(s);
     server_zab_flush(s);
+    resume_paused(s);
     set_tick(s);
     return client_port_is_busy(&s->port) || is_sending || is_storing ||
            (!server_is_alone(s) && learner_port_is_busy(&s->replication.learners));

@@ -98,8 +98,6 @@ static inline bool server_is_alone(const struct server *s)
 void server_step(struct server *s, struct peer_event *ev);
 /* The server cannot go on; an ERROR line has said why. */
 void server_fail(struct server *s, int err);
-/* Clients that waited for the disk are read again. */
-void server_resume_paused(struct server *s);
 
 /* ---- server_store.c ---- */
 

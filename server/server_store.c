@@ -207,7 +207,6 @@ static void on_log_synced(struct server *s, const struct store_event *done)
     n->fsync_slow_count += done->duration_us > (int64_t)s->cfg->fsync_warning_ms * 1000;
     struct peer_event ev = { .type = PEER_LOG_SYNCED, .zxid = done->zxid };
     server_step(s, &ev);
-    server_resume_paused(s);
 }
 
 static void on_snap_written(struct server *s, const struct store_event *done)

@@ -91,6 +91,22 @@ def test_the_longer_log_wins_over_the_larger_sid(three):
     assert len([p for p in three.assert_equal_trees() if p.startswith("/late/")]) == 10
 
 
+def test_more_requests_than_the_outstanding_limit(new_ensemble):
+    """The clients that had to wait are read again when the followers' acks come, not only when the
+    leader's own disk has answered."""
+    ensemble = new_ensemble(globalOutstandingLimit=20).start()
+    clients = [ensemble.client([s]) for s in ensemble.servers]
+    clients[0].ensure_path("/many")
+    waiting = [
+        client.create_async(f"/many/{number}-{of}", b"x")
+        for number in range(1500)
+        for of, client in enumerate(clients)
+    ]
+    for request in waiting:
+        request.get(timeout=30)
+    assert len(clients[0].get_children("/many")) == len(waiting)
+
+
 # ---- members that go and come back ---------------------------------------------------------------
 
 
