@@ -52,6 +52,7 @@ struct fusefs {
     bool notify_runs;
     int stop_fd; /* eventfd, readable when serving is to end */
     atomic_bool stopping;
+    atomic_bool init_answered; /* session_io.h */
     int64_t started_ms; /* wall; times of files that are no znodes */
 };
 
