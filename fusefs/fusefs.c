@@ -263,6 +263,7 @@ void fusefs_free(struct fusefs *fs)
     }
     zkc_free(fs->zkc);
     thread_queue_fini(&fs->notices);
+    readahead_clear_locked(fs); /* no thread is left */
     cache_fini(&fs->cache);
     fusefs_options_fini(&fs->options);
     pthread_mutex_destroy(&fs->lock);
