@@ -217,6 +217,10 @@ static void on_value(void *arg, const struct zkc_result *result)
         stat = read_new(r->fs, r->inode, r->batch);
         stat->is_alone = true;
         stat->is_unreadable = true;
+    } else if (result->rc == ZNONODE && !r->inode->parent) {
+        /* The mount's root has been deleted: this read, of nothing, leaves a watch for its return. */
+        stat = read_new(r->fs, r->inode, NULL);
+        stat->is_alone = true;
     }
     fs_unlock(r->fs);
     if (stat) {
@@ -455,10 +459,11 @@ void fetch_pump(struct fusefs *fs)
     }
 }
 
-/* Whether the value is worth its transfer along with the stat; the lock is held. */
+/* Whether the value is worth its transfer along with the stat: somebody will read it, or has the file open
+ * and may go on in it. The lock is held. */
 static bool wants_value(const struct inode *inode)
 {
-    return inode->kind == INODE_UNKNOWN ||
+    return inode->kind == INODE_UNKNOWN || !list_is_empty(&inode->handles) ||
            (inode->nlookup > 0 && inode->stat.dataLength <= EAGER_VALUE_BYTES);
 }
 
@@ -508,8 +513,12 @@ void fetch_on_watch(void *owner, int type, const char *path)
             kids->is_alone = true;
             delay_ms = relist_delay(inode);
         } else {
-            /* Gone, or gone and back: never believed before ZooKeeper was asked again. */
+            /* Gone, or back: never believed before ZooKeeper was asked again. */
             value = read_new(fs, inode, NULL);
+            if (type == ZOO_CREATED_EVENT && !inode->parent) {
+                kids = read_new(fs, inode, NULL);
+                kids->is_alone = true;
+            }
         }
     }
     fs_unlock(fs);
