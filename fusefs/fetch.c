@@ -21,7 +21,7 @@ enum { RELIST_NAMES_PER_MS = 50, RELIST_PAUSE_MS_MAX = 1000 };
 struct batch {
     struct fusefs *fs;
     int pending; /* atomic */
-    int rc;      /* of the read that decides; by fs->lock */
+    int rc;      /* ZOK, or why the read that decides failed; by fs->lock */
     fetch_done_fn done;
     void *arg;
     struct inode *arming; /* referenced; the directory that is armed when the batch ends */
@@ -155,7 +155,10 @@ static void send_perms(struct read *r)
  * there is a znode; the lock is held. A local rename may have moved r->inode away from the path. */
 static struct inode *note_rc(struct read *r, int rc)
 {
-    if (r->batch && r->decides) {
+    /* A directory is not armed if any of its children could not be looked at. */
+    bool is_answer = rc == ZOK || rc == ZNONODE || rc == ZNOAUTH;
+    bool counts = r->batch && (r->decides || (r->batch->arming && !is_answer));
+    if (counts && rc != ZOK) {
         r->batch->rc = rc;
     }
     struct inode *inode = inode_find_path(&r->fs->cache.table, r->path);
