@@ -615,6 +615,7 @@ def test_listing_is_one_burst_and_then_free(tap, new_mount, zk):
 def test_read_can_be_interrupted_while_the_server_is_silent(bench, tap, new_mount, zk):
     zk.create("/f", b"v")
     mount = new_mount(hosts=tap.hosts)
+    tap.forget()
     tap.hold()
     reader = bench.spawn(["cat", mount / "f"], "cat")
     wait_for("its request is on the way", lambda: any(a.path == "/f" for a in tap.asked))

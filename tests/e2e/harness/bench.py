@@ -52,6 +52,12 @@ def fuse_control():
 BROKEN_LINE = r" WARN .*(connect|session|server|time)"
 
 
+def _hear_interrupts():
+    """A shell that starts the tests in the background lets them, and all they start, ignore ^C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+
 class Process:
     """A program that a test started and will see the end of."""
 
@@ -148,6 +154,7 @@ class Bench:
                 env=self.environment(env),
                 cwd=cwd or self.folder,
                 start_new_session=True,
+                preexec_fn=_hear_interrupts,
             )
         process = Process(self, argv, name, popen, log_path, ours)
         self.processes.append(process)
@@ -171,6 +178,7 @@ class Bench:
             env=self.environment(env),
             cwd=cwd or self.folder,
             start_new_session=True,
+            preexec_fn=_hear_interrupts,
         )
         try:
             out, err = popen.communicate(stdin, timeout=seconds)
