@@ -143,7 +143,8 @@ class Bench:
         argv = [str(a) for a in argv]
         if not shutil.which(argv[0]):
             raise AssertionError(f"there is no program {argv[0]}: build it first (make)")
-        log_path = self.path(f"{name}.log")
+        before = sum(1 for p in self.processes if p.name == name)
+        log_path = self.path(f"{name}.{before + 1}.log" if before else f"{name}.log")
         self.commands.append(argv)
         with open(log_path, "ab") as log:
             popen = subprocess.Popen(
