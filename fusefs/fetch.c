@@ -21,7 +21,7 @@ enum { RELIST_NAMES_PER_MS = 50, RELIST_PAUSE_MS_MAX = 1000 };
 struct batch {
     struct fusefs *fs;
     int pending; /* atomic */
-    int rc;      /* of the read that decides; by fs->lock */
+    int rc;      /* ZOK, or why the read that decides failed; by fs->lock */
     fetch_done_fn done;
     void *arg;
     struct inode *arming; /* referenced; the directory that is armed when the batch ends */
@@ -155,7 +155,10 @@ static void send_perms(struct read *r)
  * there is a znode; the lock is held. A local rename may have moved r->inode away from the path. */
 static struct inode *note_rc(struct read *r, int rc)
 {
-    if (r->batch && r->decides) {
+    /* A directory is not armed if any of its children could not be looked at. */
+    bool is_answer = rc == ZOK || rc == ZNONODE || rc == ZNOAUTH;
+    bool counts = r->batch && (r->decides || (r->batch->arming && !is_answer));
+    if (counts && rc != ZOK) {
         r->batch->rc = rc;
     }
     struct inode *inode = inode_find_path(&r->fs->cache.table, r->path);
@@ -217,6 +220,10 @@ static void on_value(void *arg, const struct zkc_result *result)
         stat = read_new(r->fs, r->inode, r->batch);
         stat->is_alone = true;
         stat->is_unreadable = true;
+    } else if (result->rc == ZNONODE && !r->inode->parent) {
+        /* The mount's root has been deleted: this read, of nothing, leaves a watch for its return. */
+        stat = read_new(r->fs, r->inode, NULL);
+        stat->is_alone = true;
     }
     fs_unlock(r->fs);
     if (stat) {
@@ -455,10 +462,11 @@ void fetch_pump(struct fusefs *fs)
     }
 }
 
-/* Whether the value is worth its transfer along with the stat; the lock is held. */
+/* Whether the value is worth its transfer along with the stat: somebody will read it, or has the file open
+ * and may go on in it. The lock is held. */
 static bool wants_value(const struct inode *inode)
 {
-    return inode->kind == INODE_UNKNOWN ||
+    return inode->kind == INODE_UNKNOWN || !list_is_empty(&inode->handles) ||
            (inode->nlookup > 0 && inode->stat.dataLength <= EAGER_VALUE_BYTES);
 }
 
@@ -508,8 +516,12 @@ void fetch_on_watch(void *owner, int type, const char *path)
             kids->is_alone = true;
             delay_ms = relist_delay(inode);
         } else {
-            /* Gone, or gone and back: never believed before ZooKeeper was asked again. */
+            /* Gone, or back: never believed before ZooKeeper was asked again. */
             value = read_new(fs, inode, NULL);
+            if (type == ZOO_CREATED_EVENT && !inode->parent) {
+                kids = read_new(fs, inode, NULL);
+                kids->is_alone = true;
+            }
         }
     }
     fs_unlock(fs);

@@ -19,6 +19,7 @@
 #include "common/thread_queue.h"
 #include "fusefs/cache.h"
 #include "fusefs/options.h"
+#include "fusefs/readahead.h"
 #include "fusefs/stats.h"
 #include "fusefs/zkc.h"
 
@@ -40,6 +41,7 @@ struct fusefs {
     pthread_mutex_t lock;          /* see inode.h for the order */
     struct cache cache;            /* by lock */
     struct list to_read;           /* by lock: struct fetch_item, new names to be read */
+    struct readahead readahead;    /* by lock */
     struct helper_view view;       /* by lock; written by the notify thread */
     struct zkc *zkc;
     struct event_helper *helper;
@@ -52,6 +54,7 @@ struct fusefs {
     bool notify_runs;
     int stop_fd; /* eventfd, readable when serving is to end */
     atomic_bool stopping;
+    atomic_bool init_answered; /* session_io.h */
     int64_t started_ms; /* wall; times of files that are no znodes */
 };
 

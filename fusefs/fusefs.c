@@ -21,6 +21,7 @@
 #include "fusefs/notify.h"
 #include "fusefs/ops.h"
 #include "fusefs/serve.h"
+#include "fusefs/session_io.h"
 
 /* Values kept for readers; a value that is open is not counted. */
 #define VALUE_BYTES_MAX ((size_t)64 << 20)
@@ -178,7 +179,7 @@ int fusefs_mount(struct fusefs *fs, const char *mountpoint)
         return -EIO;
     }
     fs->mountpoint = xstrdup(mountpoint);
-    return 0;
+    return session_io_attach(fs->se);
 }
 
 struct ready {
@@ -262,6 +263,7 @@ void fusefs_free(struct fusefs *fs)
     }
     zkc_free(fs->zkc);
     thread_queue_fini(&fs->notices);
+    readahead_clear_locked(fs); /* no thread is left */
     cache_fini(&fs->cache);
     fusefs_options_fini(&fs->options);
     pthread_mutex_destroy(&fs->lock);

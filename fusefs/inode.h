@@ -80,6 +80,8 @@ struct inode {
     unsigned subdirs;        /* live children that are directories */
     struct list lru;         /* in inode_table.lru while value is kept */
     struct list arm_waiters; /* struct fetch_waiter */
+    size_t last_looked_up;   /* partial: index of the name, see readahead.h */
+    size_t read_ahead;       /* partial: index up to which names are read ahead; 0: not */
     int64_t listed_ms;       /* monotonic time when the names were read last; 0: never */
     int64_t changed_ms;      /* monotonic time of the last change seen; 0: none */
 

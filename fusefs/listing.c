@@ -43,8 +43,7 @@ void listing_unref(struct listing *l)
     free(l);
 }
 
-/* Index of the first name that is not below the given one. */
-static size_t lower_bound(const struct listing *l, const char *name)
+size_t listing_index(const struct listing *l, const char *name)
 {
     size_t low = 0;
     size_t high = l->count;
@@ -61,7 +60,7 @@ static size_t lower_bound(const struct listing *l, const char *name)
 
 bool listing_has(const struct listing *l, const char *name)
 {
-    size_t i = lower_bound(l, name);
+    size_t i = listing_index(l, name);
     return i < l->count && strcmp(l->names[i], name) == 0;
 }
 
@@ -81,7 +80,7 @@ void listing_add(struct listing **l, const char *name)
     }
     make_private(l);
     struct listing *own = *l;
-    size_t i = lower_bound(own, name);
+    size_t i = listing_index(own, name);
     if (own->count == own->cap) {
         own->cap = own->cap * 2 + 8;
         own->names = xrealloc(own->names, own->cap * sizeof(char *));
@@ -98,7 +97,7 @@ void listing_remove(struct listing **l, const char *name)
     }
     make_private(l);
     struct listing *own = *l;
-    size_t i = lower_bound(own, name);
+    size_t i = listing_index(own, name);
     free(own->names[i]);
     own->count--;
     memmove(own->names + i, own->names + i + 1, (own->count - i) * sizeof(char *));

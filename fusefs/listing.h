@@ -21,6 +21,8 @@ struct listing *listing_new(const char *const *names, size_t count);
 struct listing *listing_ref(struct listing *l);
 /* NULL is fine. */
 void listing_unref(struct listing *l);
+/* Index of the name, or of the first one after it. */
+size_t listing_index(const struct listing *l, const char *name);
 bool listing_has(const struct listing *l, const char *name);
 /* Adds or removes one name in *l, which is replaced by a copy if it is shared. No effect if the name is
  * there, or not there, already. */

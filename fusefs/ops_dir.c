@@ -398,6 +398,7 @@ static void plan_burst(struct readdir *rd)
             free(path);
         }
         rd->held[rd->held_count++] = inode_ref(inode);
+        readahead_hold_locked(fs, inode); /* the next buffer's entries are among them */
     }
     fs_unlock(fs);
 }

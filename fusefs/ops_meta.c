@@ -16,6 +16,7 @@
 #include "fusefs/listing.h"
 #include "fusefs/name.h"
 #include "fusefs/notify.h"
+#include "fusefs/readahead.h"
 #include "fusefs/request.h"
 
 /* How long a negative entry holds that a directory's watch covers; seconds. */
@@ -299,6 +300,7 @@ static void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     l->dir = dir;
     l->name = xstrdup(name);
     if (request_begin(&l->r, fs, req)) {
+        readahead_note_lookup(fs, dir, name);
         lookup_go_on(l);
     } else {
         lookup_end(l, EINTR, NULL);

@@ -162,6 +162,7 @@ static void rename_send(struct rename *n)
         steps[count++] = set_step(ZKC_STEP_DELETE, n->to->path, NULL, -1);
     }
     if (n->flags & RENAME_EXCHANGE) {
+        zk_assert(n->to_value); /* check_files has seen it */
         steps[count++] = set_step(ZKC_STEP_SET, n->to->path, n->from_value, n->to_value->version);
         steps[count++] = set_step(ZKC_STEP_SET, n->from->path, n->to_value, n->from_version);
     } else {

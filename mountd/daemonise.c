@@ -122,6 +122,9 @@ _Noreturn static void await_report(struct daemonise *d, const struct pipes *p, p
             }
             uint8_t code;
             ssize_t got = read(p->report[0], &code, 1);
+            if (got == 1 && code != EXIT_OK) {
+                waitpid(daemon, NULL, 0); /* it has cleaned up, and ends now */
+            }
             _exit(got == 1 ? code : status_of_dead(daemon));
         }
         int signal_number = daemonise_take_signal(d);

@@ -48,7 +48,8 @@ static bool identify(const char *path, struct identity *out)
 {
     struct statx stx;
     const unsigned ids = STATX_MNT_ID | STATX_MNT_ID_UNIQUE;
-    if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, ids, &stx) != 0 ||
+    if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT | AT_SYMLINK_NOFOLLOW, ids,
+              &stx) != 0 ||
         (stx.stx_mask & ids) == 0) {
         return false;
     }
@@ -64,13 +65,27 @@ static bool is_same(const struct identity *a, const struct identity *b)
 
 /* ---- the process ---------------------------------------------------------------------------- */
 
-static void take_away(const struct order *order, const char *fusermount)
+/* Goes to the directory that holds the mount point, and returns its name there. Looked at and
+ * unmounted by that name, it cannot be exchanged for another in between: a mount point cannot
+ * be renamed. */
+static const char *enter_parent(char *path)
+{
+    char *slash = strrchr(path, '/');
+    *slash = '\0';
+    const char *parent = slash == path ? "/" : path;
+    bool is_there = chdir(parent) == 0;
+    *slash = '/';
+    return is_there && slash[1] != '\0' ? slash + 1 : NULL;
+}
+
+static void take_away(struct order *order, const char *fusermount)
 {
     struct identity now;
-    if (!identify(order->path, &now) || !is_same(&now, &order->mount)) {
+    const char *name = enter_parent(order->path);
+    if (name == NULL || !identify(name, &now) || !is_same(&now, &order->mount)) {
         return; /* unmounted, or something else is mounted over it */
     }
-    if (umount2(order->path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0 || fusermount == NULL) {
+    if (umount2(name, MNT_DETACH | UMOUNT_NOFOLLOW) == 0 || fusermount == NULL) {
         return;
     }
     execl(fusermount, fusermount, "-u", "-z", "-q", "--", order->path, (char *)NULL);

@@ -8,6 +8,7 @@ import os
 import signal
 import stat
 import threading
+import time
 
 import pytest
 from kazoo.security import OPEN_ACL_UNSAFE, make_digest_acl
@@ -614,6 +615,7 @@ def test_listing_is_one_burst_and_then_free(tap, new_mount, zk):
 def test_read_can_be_interrupted_while_the_server_is_silent(bench, tap, new_mount, zk):
     zk.create("/f", b"v")
     mount = new_mount(hosts=tap.hosts)
+    tap.forget()
     tap.hold()
     reader = bench.spawn(["cat", mount / "f"], "cat")
     wait_for("its request is on the way", lambda: any(a.path == "/f" for a in tap.asked))
@@ -622,6 +624,27 @@ def test_read_can_be_interrupted_while_the_server_is_silent(bench, tap, new_moun
     assert reader.wait(3) == -signal.SIGINT
     tap.release()
     wait_for("it works again", lambda: mount.read("f") == b"v")
+
+
+def test_waiting_requests_hold_up_no_others(bench, tap, new_mount, zk):
+    """No thread of the daemon waits for the ensemble: a hundred readers that do leave room for more."""
+    zk.create("/hot", b"hot")
+    for number in range(100):
+        zk.create(f"/n{number}", b"v")
+    mount = new_mount(hosts=tap.hosts)
+    assert mount.read("hot") == b"hot"
+    tap.hold()
+    tap.forget()
+    script = f"for i in $(seq 0 99); do cat {mount.path}/n$i & done; wait"
+    readers = bench.spawn(["sh", "-c", script], "readers")
+    wait_for("all wait", lambda: len({a.path for a in tap.asked}) == 100)
+    begin = time.monotonic()
+    for _ in range(20):
+        assert mount.read("hot") == b"hot"
+    assert time.monotonic() - begin < 1
+    tap.release()
+    readers.wait()
+    assert readers.log() == "v" * 100
 
 
 def test_request_without_an_answer_times_out(tap, new_mount, zk):

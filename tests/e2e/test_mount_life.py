@@ -243,6 +243,16 @@ def test_make_run_and_make_stop(bench):
     wait_for("nothing is left", lambda: not any_running(bench, "zkfs", "zkserver"))
 
 
+def test_make_install(bench):
+    """What a package would contain."""
+    root = bench.path("root")
+    bench.run(["make", "-C", REPO, "install", f"DESTDIR={root}", "PREFIX=/usr"], seconds=120)
+    for program in ("zkfs", "zkserver"):
+        assert os.access(root / "usr/bin" / program, os.X_OK)
+    assert list((root / "usr/share/man").rglob("zkfs.8"))
+    bench.run([root / "usr/bin/zkfs", "--version"])
+
+
 @pytest.mark.timeout(180)
 def test_make_run_on_an_existing_ensemble(bench, server, zk):
     zk.create("/f", b"v")

@@ -164,12 +164,13 @@ def test_corrupt_record_in_the_middle_stops_the_start(new_server, bench):
 
 
 @pytest.fixture
-def disk(bench, new_server, server_kind):
+def disk(request, bench, new_server, server_kind):
     """A running server whose fdatasync obeys disk.order: "300" is a delay in ms, "fail" an EIO."""
+    marker = request.node.get_closest_marker("own_server")
     library = bench.path("slow_sync.so")
     source = Path(__file__).parent / "faults" / "slow_sync.c"
     bench.run(["gcc", "-D_GNU_SOURCE", "-O1", "-shared", "-fPIC", "-o", library, source, "-ldl"])
-    server = new_server(server_kind)
+    server = new_server(server_kind, **(marker.kwargs if marker else {}))
     server.order = bench.path("sync-order")
     server.environment = {"LD_PRELOAD": str(library), "ZKFS_SYNC_FILE": str(server.order)}
     return server.start()
@@ -200,6 +201,17 @@ def test_slow_disk_holds_up_no_reader_and_commits_in_groups(disk):
     for _ in range(100):
         assert writer.answer().err == 0
     assert time.monotonic() - begin < 3, "a hundred writes share a few syncs"
+
+
+@pytest.mark.own_server(forceSync="no")
+def test_force_sync_no_does_not_wait(disk):
+    conn = disk.raw()
+    disk.order.write_text("5000")
+    begin = time.monotonic()
+    for number in range(20):
+        conn.ok(z.CREATE, z.create_body(f"/n{number}"))
+    assert time.monotonic() - begin < 3
+    disk.order.unlink()
 
 
 def test_disk_that_fails_ends_the_server_and_acknowledges_nothing(disk, bench, server_kind):

@@ -52,6 +52,12 @@ def fuse_control():
 BROKEN_LINE = r" WARN .*(connect|session|server|time)"
 
 
+def _hear_interrupts():
+    """A shell that starts the tests in the background lets them, and all they start, ignore ^C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+
 class Process:
     """A program that a test started and will see the end of."""
 
@@ -137,7 +143,8 @@ class Bench:
         argv = [str(a) for a in argv]
         if not shutil.which(argv[0]):
             raise AssertionError(f"there is no program {argv[0]}: build it first (make)")
-        log_path = self.path(f"{name}.log")
+        before = sum(1 for p in self.processes if p.name == name)
+        log_path = self.path(f"{name}.{before + 1}.log" if before else f"{name}.log")
         self.commands.append(argv)
         with open(log_path, "ab") as log:
             popen = subprocess.Popen(
@@ -148,6 +155,7 @@ class Bench:
                 env=self.environment(env),
                 cwd=cwd or self.folder,
                 start_new_session=True,
+                preexec_fn=_hear_interrupts,
             )
         process = Process(self, argv, name, popen, log_path, ours)
         self.processes.append(process)
@@ -171,6 +179,7 @@ class Bench:
             env=self.environment(env),
             cwd=cwd or self.folder,
             start_new_session=True,
+            preexec_fn=_hear_interrupts,
         )
         try:
             out, err = popen.communicate(stdin, timeout=seconds)

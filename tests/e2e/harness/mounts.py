@@ -34,10 +34,11 @@ class Mount:
         return any(point == str(self.path) for point, _, _ in mount_table())
 
     def answers(self):
-        """Asked in another process: a mount that does not answer must not hold the test."""
+        """Whether it is ready by its own word (before that no events are raised) and in deed. Asked
+        in another process: a mount that does not answer must not hold the test."""
         if not self.process.is_running():
             raise NotComing(f"zkfs ended:\n{self.process.log()[-2000:]}")
-        if not self.is_mounted():
+        if not self.is_mounted() or " mounted on " not in self.process.log():
             return False
         stat = ["timeout", "-s", "KILL", "5", "stat", "-t", str(self.path)]
         return (

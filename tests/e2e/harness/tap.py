@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A proxy in front of a server that reads along: which requests does a client send, and what does
 it do when the line is cut or goes silent?"""
+import queue
 import socket
 import struct
 import threading
@@ -89,24 +90,29 @@ class Tap:
                 threading.Thread(target=self._pump, args=ends, daemon=True).start()
 
     def _pump(self, source, sink, is_request):
+        """Reads along without end; what was read is passed on by a thread of its own, in its time."""
+        pieces = queue.Queue()
+        threading.Thread(target=self._pass_on, args=(pieces, sink), daemon=True).start()
         pending, frames = b"", 0
         try:
             while piece := source.recv(65536):
                 if is_request:
                     pending, frames = self._note(pending + piece, frames)
-                self._flowing.wait()
-                sink.sendall(piece)
+                pieces.put(piece)
         except OSError:
             pass
-        for sock in (source, sink):
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-        self._sockets.discard(source)
-        if not is_request:
-            source.close()
-            sink.close()
+        pieces.put(None)
+
+    def _pass_on(self, pieces, sink):
+        try:
+            while piece := pieces.get():
+                self._flowing.wait()
+                sink.sendall(piece)
+            sink.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self._sockets.discard(sink)
+        sink.close()
 
     def _note(self, data, frames):
         while len(data) >= 4:
