@@ -79,9 +79,12 @@ struct config {
     int purge_retain_count;    /* snapshots to keep */
     int64_t purge_interval_ms; /* 0: never purge; else after each snapshot */
 
-    /* ensemble, read and checked; one server alone uses none of it */
+    /* ensemble; one server alone uses none of it */
     int init_limit_ticks; /* 0: not set */
     int sync_limit_ticks; /* 0: not set */
+    int connect_timeout_ms;     /* to another server */
+    int commit_log_count;       /* committed txns kept for servers that come back */
+    bool quorum_listens_on_all; /* both ports on all addresses, not on that of the server.N line */
     bool peer_is_observer;
     struct config_server *servers; /* by sid, ascending */
     size_t server_count;

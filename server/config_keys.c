@@ -81,6 +81,9 @@ const struct config_key config_keys[] = {
 
     INT("initLimit", init_limit_ticks, "0", 0, INT32_MAX),
     INT("syncLimit", sync_limit_ticks, "0", 0, INT32_MAX),
+    INT("cnxTimeout", connect_timeout_ms, "5000", 1, DAY_MS),
+    INT("commitLogCount", commit_log_count, "500", 0, INT32_MAX),
+    BOOL("quorumListenOnAllIPs", quorum_listens_on_all, "false"),
     { "peerType", CONFIG_PEER_TYPE, AT(peer_is_observer), "participant", 0, 0, false },
 
     /* Known to Apache only. The value is what this server does in any case. */
@@ -93,8 +96,6 @@ const struct config_key config_keys[] = {
     INERT("audit.", NULL),
     INERT("authProvider.", NULL),
     INERT("closeSessionTxn.enabled", "true"),
-    INERT("cnxTimeout", NULL),
-    INERT("commitLogCount", NULL),
     INERT("connectToLearnerMasterLimit", NULL),
     INERT("connection_throttle_", NULL),
     INERT("connectionMaxTokens", "0"),
@@ -133,7 +134,6 @@ const struct config_key config_keys[] = {
     INERT("quorum.auth.enableSasl", "false"),
     INERT("quorum.auth.", NULL),
     INERT("quorumCnxnTimeoutMs", "-1"),
-    INERT("quorumListenOnAllIPs", "false"),
     INERT("readonlymode.enabled", "false"),
     INERT("reconfigEnabled", "false"),
     INERT("request_throttle_max_requests", "0"),

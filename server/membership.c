@@ -198,7 +198,11 @@ int membership_init(struct membership *m, const struct config *cfg)
     }
     fill_members(m, cfg);
     fill_ensemble(m, cfg, self);
-    m->members = (struct members){ self->sid, m->list, cfg->server_count };
+    m->members = (struct members){ .self_sid = self->sid,
+                                   .list = m->list,
+                                   .count = cfg->server_count,
+                                   .listen_on_all = cfg->quorum_listens_on_all,
+                                   .connect_timeout_ms = cfg->connect_timeout_ms };
     return 0;
 }
 

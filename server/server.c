@@ -230,7 +230,7 @@ static void make_peer(struct server *s)
         .ensemble = &s->membership.ensemble,
         .init_limit_ticks = cfg->init_limit_ticks,
         .sync_limit_ticks = cfg->sync_limit_ticks,
-        .commit_log_count = COMMIT_LOG_COUNT,
+        .commit_log_count = cfg->commit_log_count,
         .on_zab_action = server_is_alone(s) ? NULL : server_zab_on_action,
         .on_zab_action_arg = s,
         .sid = s->membership.ensemble.self_sid,

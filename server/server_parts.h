@@ -84,9 +84,6 @@ struct server {
     } counters;
 };
 
-/* Committed proposals kept in memory for learners that come back: commitLogCount. */
-enum { COMMIT_LOG_COUNT = 500 };
-
 static inline bool server_is_alone(const struct server *s)
 {
     return s->membership.is_alone;

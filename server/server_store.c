@@ -93,7 +93,7 @@ int server_store_read_epochs(struct server *s, struct zab_start *start)
 void server_store_read_tail(struct server *s, struct history_tail *tail)
 {
     int err = txnlog_read_tail(&fsops_posix, s->recovered.log_dir, s->recovered.last_zxid,
-                               COMMIT_LOG_COUNT, entry_bytes_max(s), tail);
+                               (size_t)s->cfg->commit_log_count, entry_bytes_max(s), tail);
     if (err < 0) {
         /* Costs a snapshot where a few txns would do. */
         log_warn(module, "cannot read the end of the log: %s", strerror(-err));

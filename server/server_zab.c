@@ -10,8 +10,6 @@
 
 static const char module[] = "zab";
 
-enum { CONNECT_TIMEOUT_MS = 5000 };
-
 /* A packet is a txn with a header around it. */
 enum { PACKET_EXTRA_BYTES = 1024 };
 
@@ -309,13 +307,12 @@ int server_zab_start(struct server *s)
         log_error(module, "cannot start the resolver thread");
         return err;
     }
-    const struct learner_port_options options = {
-        .limits = { 2 * (size_t)s->cfg->jute_maxbuffer + PACKET_EXTRA_BYTES, OUT_BYTES_MAX },
-        .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+    const struct quorum_conn_limits limits = {
+        2 * (size_t)s->cfg->jute_maxbuffer + PACKET_EXTRA_BYTES, OUT_BYTES_MAX
     };
     const struct members *members = &s->membership.members;
     election_port_open(&r->election, &s->loop, r->resolver, members, on_vote, s);
-    learner_port_init(&r->learners, &s->loop, r->resolver, members, &options, &learner_ops, s);
+    learner_port_init(&r->learners, &s->loop, r->resolver, members, &limits, &learner_ops, s);
     image_sender_init(&r->sender, &r->learners);
     return 0;
 }

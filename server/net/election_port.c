@@ -12,7 +12,6 @@
 #include "server/net/member_socket.h"
 
 enum {
-    CONNECT_TIMEOUT_MS = 5000, /* cnxTimeout */
     HANDSHAKE_TIMEOUT_MS = 5000,
     DIAL_BACK_MS = 300, /* how long a higher one has for it before we dial again */
     STRANGERS_MAX = 64,
@@ -66,7 +65,7 @@ static void dial(struct election_peer *peer)
     }
     const struct member *m = peer->member;
     const struct member_address *a = &m->addresses[peer->next_address++ % m->address_count];
-    dialer_start(&peer->dialer, a->host, a->election_port, CONNECT_TIMEOUT_MS);
+    dialer_start(&peer->dialer, a->host, a->election_port, peer->port->members->connect_timeout_ms);
 }
 
 static void send_waiting(struct election_peer *peer)
@@ -215,12 +214,13 @@ static void on_dialled(void *arg, int fd, const char *error)
 static void open_listeners(struct election_port *port, struct resolver *resolver,
                            const struct member *self)
 {
-    port->listener_count = self->address_count;
-    port->listeners = xcalloc(self->address_count, sizeof(*port->listeners));
-    for (size_t i = 0; i < self->address_count; i++) {
+    port->listener_count = members_listener_count(port->members, self);
+    port->listeners = xcalloc(port->listener_count, sizeof(*port->listeners));
+    for (size_t i = 0; i < port->listener_count; i++) {
         const struct member_address *a = &self->addresses[i];
-        patient_listener_init(&port->listeners[i], port->loop, resolver, "election port", a->host,
-                              a->election_port, on_accept, port);
+        patient_listener_init(&port->listeners[i], port->loop, resolver, "election port",
+                              port->members->listen_on_all ? NULL : a->host, a->election_port,
+                              on_accept, port);
         patient_listener_open(&port->listeners[i]);
     }
 }

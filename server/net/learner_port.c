@@ -59,8 +59,7 @@ static const struct quorum_conn_ops conn_ops = { on_packet, on_raw, on_lost };
 /* False: there is no link; fd is closed. */
 static bool add_link(struct learner_port *port, int fd, int64_t id)
 {
-    struct quorum_conn *conn =
-        quorum_conn_open(port->loop, fd, id, &port->options.limits, &conn_ops, port);
+    struct quorum_conn *conn = quorum_conn_open(port->loop, fd, id, &port->limits, &conn_ops, port);
     if (!conn) {
         return false;
     }
@@ -159,7 +158,7 @@ void learner_port_connect(struct learner_port *port, int64_t sid, int64_t id)
     port->dialled_id = id;
     port->dialled_sid = sid;
     const struct member_address *a = &m->addresses[port->next_address++ % m->address_count];
-    dialer_start(&port->dialer, a->host, a->quorum_port, port->options.connect_timeout_ms);
+    dialer_start(&port->dialer, a->host, a->quorum_port, port->members->connect_timeout_ms);
 }
 
 void learner_port_listen(struct learner_port *port, bool on)
@@ -194,11 +193,11 @@ bool learner_port_is_busy(const struct learner_port *port)
 /* ---- life ----------------------------------------------------------------------------------------------------- */
 
 void learner_port_init(struct learner_port *port, struct loop *loop, struct resolver *resolver,
-                       const struct members *members, const struct learner_port_options *options,
+                       const struct members *members, const struct quorum_conn_limits *limits,
                        const struct learner_port_ops *ops, void *arg)
 {
     *port = (struct learner_port){
-        .loop = loop, .members = members, .options = *options, .ops = ops, .arg = arg
+        .loop = loop, .members = members, .limits = *limits, .ops = ops, .arg = arg
     };
     list_init(&port->open);
     list_init(&port->pending);
@@ -206,12 +205,13 @@ void learner_port_init(struct learner_port *port, struct loop *loop, struct reso
     list_init(&port->failed);
     dialer_init(&port->dialer, loop, resolver, on_dialled, port);
     const struct member *self = members_find(members, members->self_sid);
-    port->listener_count = self->address_count;
-    port->listeners = xcalloc(self->address_count, sizeof(*port->listeners));
-    for (size_t i = 0; i < self->address_count; i++) {
+    port->listener_count = members_listener_count(members, self);
+    port->listeners = xcalloc(port->listener_count, sizeof(*port->listeners));
+    for (size_t i = 0; i < port->listener_count; i++) {
         const struct member_address *a = &self->addresses[i];
-        patient_listener_init(&port->listeners[i], loop, resolver, "quorum port", a->host,
-                              a->quorum_port, on_accept, port);
+        patient_listener_init(&port->listeners[i], loop, resolver, "quorum port",
+                              members->listen_on_all ? NULL : a->host, a->quorum_port, on_accept,
+                              port);
     }
 }
 

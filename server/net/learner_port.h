@@ -26,15 +26,10 @@ struct learner_port_ops {
     ssize_t (*on_raw)(void *arg, int64_t id, const uint8_t *bytes, size_t len);
 };
 
-struct learner_port_options {
-    struct quorum_conn_limits limits;
-    int connect_timeout_ms;
-};
-
 struct learner_port {
     struct loop *loop;             /* borrowed */
     const struct members *members; /* borrowed */
-    struct learner_port_options options;
+    struct quorum_conn_limits limits;
     struct patient_listener *listeners; /* one for each address of ours */
     size_t listener_count;
     struct dialer dialer;
@@ -51,7 +46,7 @@ struct learner_port {
 };
 
 void learner_port_init(struct learner_port *port, struct loop *loop, struct resolver *resolver,
-                       const struct members *members, const struct learner_port_options *options,
+                       const struct members *members, const struct quorum_conn_limits *limits,
                        const struct learner_port_ops *ops, void *arg);
 /* Closes everything; nothing is reported. */
 void learner_port_fini(struct learner_port *port);

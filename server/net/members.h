@@ -6,6 +6,7 @@
  * Where the servers of the ensemble listen for one another: the addresses of zoo.cfg's server.N lines,
  * as text. A name is resolved at each connect, never kept (E7). Immutable; borrowed by both ports.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,7 +26,15 @@ struct members {
     int64_t self_sid;
     const struct member *list; /* this server too */
     size_t count;
+    bool listen_on_all;     /* not only on our own address */
+    int connect_timeout_ms; /* to another server */
 };
+
+/* How many listeners we need for a port. */
+static inline size_t members_listener_count(const struct members *m, const struct member *self)
+{
+    return m->listen_on_all ? 1 : self->address_count;
+}
 
 /* NULL if there is none. */
 static inline const struct member *members_find(const struct members *m, int64_t sid)

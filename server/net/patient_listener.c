@@ -10,11 +10,12 @@ enum { RETRY_MS = 500, BACKLOG = 64 };
 
 static void retry_later(struct patient_listener *p, const char *reason)
 {
-    if (!p->has_complained) {
+    if (!p->has_complained && (p->host || p->is_ipv4_only)) {
         p->has_complained = true;
-        log_warn("net", "cannot listen on the %s %s:%d, trying again: %s", p->what, p->host,
-                 p->port, reason);
+        log_warn("net", "cannot listen on the %s %s:%d, trying again: %s", p->what,
+                 p->host ? p->host : "*", p->port, reason);
     }
+    p->is_ipv4_only = !p->is_ipv4_only; /* a host without IPv6; has a meaning without a name only */
     loop_timer_set(p->loop, &p->retry, clock_now_ms() + RETRY_MS);
 }
 
@@ -35,7 +36,7 @@ static void on_answer(void *arg, const struct resolver_answer *answer)
         return;
     }
     if (p->has_complained) {
-        log_info("net", "listening on the %s %s:%d", p->what, p->host, p->port);
+        log_info("net", "listening on the %s %s:%d", p->what, p->host ? p->host : "*", p->port);
     }
     p->has_complained = false;
 }
@@ -43,7 +44,8 @@ static void on_answer(void *arg, const struct resolver_answer *answer)
 static void try_to_listen(void *arg)
 {
     struct patient_listener *p = arg;
-    p->query = resolver_ask(p->resolver, p->host, p->port, on_answer, p);
+    const char *all = p->is_ipv4_only ? "0.0.0.0" : "::"; /* the latter takes IPv4 as well */
+    p->query = resolver_ask(p->resolver, p->host ? p->host : all, p->port, on_answer, p);
 }
 
 void patient_listener_init(struct patient_listener *p, struct loop *loop, struct resolver *resolver,

@@ -13,7 +13,7 @@ struct patient_listener {
     struct loop *loop;         /* borrowed */
     struct resolver *resolver; /* borrowed */
     const char *what;          /* for log lines; static */
-    const char *host;          /* borrowed */
+    const char *host;          /* borrowed; NULL: all addresses */
     int port;
     struct resolver_query *query; /* NULL: not resolving */
     struct loop_timer retry;
@@ -21,6 +21,7 @@ struct patient_listener {
     bool is_listening;
     bool is_open;
     bool has_complained;
+    bool is_ipv4_only; /* all addresses: IPv6 has failed */
     listener_accept_fn *on_accept;
     void *arg;
 };

@@ -60,7 +60,7 @@ static void open_server(struct fixture *f, int i)
 {
     struct server *s = &f->servers[i];
     s->heard_count = 0;
-    s->members = (struct members){ i + 1, f->list, SERVERS };
+    s->members = (struct members){ i + 1, f->list, SERVERS, i == 1, 2000 };
     election_port_open(&s->port, &f->loop, f->resolver, &s->members, on_message, s);
     f->is_open[i] = true;
 }

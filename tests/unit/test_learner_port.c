@@ -106,7 +106,7 @@ static int free_port(void)
 static int setup(void **state)
 {
     static struct fixture f;
-    const struct learner_port_options options = { { PACKET_MAX, OUT_MAX }, 2000 };
+    const struct quorum_conn_limits limits = { PACKET_MAX, OUT_MAX };
     memset(&f, 0, sizeof(f));
     log_set_level(LOG_ERROR);
     assert_int_equal(loop_init(&f.loop), 0);
@@ -116,8 +116,8 @@ static int setup(void **state)
         f.list[i] = (struct member){ i + 1, &f.addresses[i], 1 };
     }
     for (int i = 0; i < SIDES; i++) {
-        f.sides[i].members = (struct members){ i + 1, f.list, SIDES };
-        learner_port_init(&f.sides[i].port, &f.loop, f.resolver, &f.sides[i].members, &options, &ops,
+        f.sides[i].members = (struct members){ i + 1, f.list, SIDES, i == LEADER, 2000 };
+        learner_port_init(&f.sides[i].port, &f.loop, f.resolver, &f.sides[i].members, &limits, &ops,
                           &f.sides[i]);
     }
     *state = &f;
