@@ -82,7 +82,7 @@ int server_store_read_epochs(struct server *s, struct zab_start *start)
     if (err < 0) {
         log_error(module, "cannot use acceptedEpoch and currentEpoch in %s: %s",
                   s->recovered.snapshot_dir,
-                  err == -EBADMSG ? "they do not fit together" : strerror(-err));
+                  err == -EBADMSG ? "they do not fit together, or not to the log" : strerror(-err));
         return err;
     }
     start->accepted_epoch = epochs.accepted;

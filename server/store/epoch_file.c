@@ -25,9 +25,13 @@ int epochs_read(const struct fsops *fs, const char *dir, int64_t last_zxid, stru
     struct epochs found;
     int rc = read_or_create(fs, dir, current_name, zxid_epoch(last_zxid), &found.current);
     if (rc == 0) {
-        rc = read_or_create(fs, dir, accepted_name, found.current, &found.accepted);
+        int64_t last = zxid_epoch(last_zxid);
+        int64_t missing = last > found.current ? last : found.current;
+        rc = read_or_create(fs, dir, accepted_name, missing, &found.accepted);
     }
-    if (rc == 0 && found.accepted < found.current) {
+    bool is_possible =
+        rc != 0 || (found.accepted >= found.current && found.accepted >= zxid_epoch(last_zxid));
+    if (!is_possible) {
         rc = -EBADMSG;
     }
     if (rc == 0) {

@@ -19,7 +19,9 @@ struct epochs {
 /*
  * Reads both from dir. One that is missing, because the server has run alone so far or is new, is the
  * epoch of last_zxid and is written. 0; -EBADMSG: not a number, or the accepted one is below the current
- * one, which no order of writes can leave; or another -errno.
+ * one or below the epoch of last_zxid, which no order of writes can leave; or another -errno. E4: a
+ * current one below the epoch of last_zxid is what a crash leaves between the txns of a new leader's
+ * history and the file (E2); the server votes with it, as it has not all of that history.
  */
 int epochs_read(const struct fsops *fs, const char *dir, int64_t last_zxid, struct epochs *out);
 

@@ -240,6 +240,28 @@ def test_all_down_at_once(three):
     assert len([p for p in three.assert_equal_trees() if p.startswith("/a/")]) == 100
 
 
+@pytest.mark.parametrize("kinds", [["zkserver"] * 4, ["zkserver", "apache", "zkserver", "zkserver"]])
+def test_an_observer_serves_and_does_not_vote(new_ensemble, kinds):
+    ensemble = new_ensemble(kinds)
+    observer = ensemble.servers[3]
+    for server in ensemble.servers:
+        server.settings["server.4"] += ":observer"
+        server.write_config()
+    ensemble.start()
+    assert ensemble.mode(observer) == "observer"
+    write_some(ensemble, "/through-observer", 20, observer)
+    observer.kill9()
+    write_some(ensemble, "/without-observer", 20, ensemble.leader())
+    observer.start()
+    ensemble.leader().kill9()
+    ensemble.leader()
+    ensemble.wait_until_serving()
+    write_some(ensemble, "/after-the-leader", 20, observer)
+    ensemble.assert_equal_trees()
+    ensemble.followers()[0].kill9()
+    wait_for("one voter and an observer do not serve", lambda: not ensemble.mode(observer))
+
+
 def test_five_servers_survive_two(new_ensemble):
     five = new_ensemble(("zkserver",) * 5).start()
     assert five.leader().sid == 5

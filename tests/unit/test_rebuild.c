@@ -182,6 +182,11 @@ static void test_E3_epochs(void **state)
     assert_int_equal(epochs_read(fake_fs_ops(f), "/d", 0, &e), 0);
     assert_int_equal(e.current, 7);
     assert_int_equal(e.accepted, 8);
+    /* E4: the txns of epoch 8 were on their way to the disk, which is no reason to refuse; one of epoch 9
+     * cannot be. */
+    assert_int_equal(epochs_read(fake_fs_ops(f), "/d", 0x800000001, &e), 0);
+    assert_int_equal(e.current, 7);
+    assert_int_equal(epochs_read(fake_fs_ops(f), "/d", 0x900000001, &e), -EBADMSG);
     assert_int_equal(epochs_write_current(fake_fs_ops(f), "/d", 9), 0);
     assert_int_equal(epochs_read(fake_fs_ops(f), "/d", 0, &e), -EBADMSG);
     fake_fs_free(f);
