@@ -205,7 +205,10 @@ void election_start(struct election *e, int64_t zxid, int64_t peer_epoch, int64_
 {
     begin_call(e);
     e->state = STATE_LOOKING;
-    e->logical_clock++;
+    /* Who has lost its leader goes one round further than that leader itself: a vote of it counts once it
+     * is of our round, which it knows only if it hears us. Else a leader that still sends but no longer
+     * receives would be elected again, and be waited for until initLimit. */
+    e->logical_clock += e->absent_sid == NOBODY ? 1 : 2;
     e->own_zxid = zxid;
     e->own_peer_epoch = peer_epoch;
     memset(e->received, 0, sizeof(e->received));

@@ -69,7 +69,7 @@ void election_fini(struct election *e);
  * and is never elected. */
 void election_start(struct election *e, int64_t zxid, int64_t peer_epoch, int64_t now_ms);
 /* Before election_start: this one led us, and is gone. When all others agree, nobody is left who could
- * bring a better vote, and the moment is not waited for. */
+ * bring a better vote, and the moment is not waited for. Its own vote counts again once it hears us. */
 void election_lose_leader(struct election *e, int64_t sid);
 /* A notification of any state, in any state of ours. */
 void election_on_notification(struct election *e, int64_t from, const struct notification *n,
