@@ -7,8 +7,8 @@
 #include "tests/sim/world.h"
 
 static const char *const names[FAULT_KINDS] = {
-    "kill", "power",      "power-all",   "pause",        "isolate",   "split",     "one-way",
-    "clog", "lag", "break-link", "break-votes", "break-client", "disk-call", "disk-slow",
+    "kill", "power", "power-all",  "pause",       "isolate",      "split",     "one-way",
+    "clog", "lag",   "break-link", "break-votes", "break-client", "disk-call", "disk-slow",
 };
 
 static struct node *any_node(struct world *w)

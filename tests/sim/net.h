@@ -55,7 +55,7 @@ struct net {
     struct list gone;                       /* closed at both ends; freed at the end of the run */
     bool blocked[SERVERS_MAX][SERVERS_MAX]; /* from, to */
     int64_t clogged_until_us[SERVERS_MAX][SERVERS_MAX];
-    int64_t lag_us[SERVERS_MAX][SERVERS_MAX]; /* more latency */
+    int64_t lag_us[SERVERS_MAX][SERVERS_MAX];      /* more latency */
     struct lane lanes[SERVERS_MAX][SERVERS_MAX];   /* from, to */
     bool is_connected[SERVERS_MAX][SERVERS_MAX];   /* election port; symmetric */
     uint64_t generation[SERVERS_MAX][SERVERS_MAX]; /* of that connection */

@@ -10,7 +10,7 @@
 #include "server/jute/records.h"
 #include "tests/sim/world.h"
 
-enum { XID_SET_WATCHES = -8, SILENCE_US = 1500000 };
+enum { XID_SET_WATCHES = -8, PATIENCE_US = 4000000, IMPATIENCE_US = 1500000, PACE_US = 60000 };
 
 /* ---- frames ------------------------------------------------------------------------------------------- */
 
@@ -361,7 +361,7 @@ void user_on_connected(struct world *w, struct user *u, struct link *link)
         session_password(u->session_id, passwd);
     }
     struct connect_request r = {
-        0, u->last_zxid, 500 + (int32_t)u->index * 700, u->session_id, { passwd, sizeof(passwd) }
+        0, u->last_zxid, 600 + (int32_t)u->index * 1500, u->session_id, { passwd, sizeof(passwd) }
     };
     connect_request_encode(&frame, &r);
     put_bool(&frame, false);
@@ -482,10 +482,16 @@ static void ping(struct world *w, struct user *u)
     send_frame(w, u, &frame);
 }
 
+/* Once everything works they want to be served. */
+static int64_t patience_us(const struct world *w)
+{
+    return w->is_hostile ? PATIENCE_US : IMPATIENCE_US;
+}
+
 static void on_ready_tick(struct world *w, struct user *u)
 {
     int64_t third_us = (int64_t)u->timeout_ms * 1000 / 3;
-    if (w->now_us - u->heard_us > 2 * third_us || w->now_us - u->heard_us > SILENCE_US) {
+    if (w->now_us - u->heard_us > 2 * third_us || w->now_us - u->heard_us > patience_us(w)) {
         go_down(w, u);
     } else if (!w->is_ending && !u->is_closing && u->line_count < USER_LINE_MAX - 1) {
         begin_something(w, u);
@@ -501,12 +507,13 @@ static void tick_event(struct world *w, const struct event *ev)
     if (u->state == USER_DOWN && w->now_us >= u->retry_at_us) {
         u->state = USER_DIALING;
         net_connect_user(w, u->index, (int32_t)world_below(w, w->plan.server_count));
-    } else if (u->state == USER_CONNECTING && w->now_us - u->heard_us > SILENCE_US) {
+    } else if (u->state == USER_CONNECTING && w->now_us - u->heard_us > patience_us(w)) {
         go_down(w, u);
     } else if (u->state == USER_READY) {
         on_ready_tick(w, u);
     }
-    world_plan_event(w, 1000 + world_below(w, 60000), NOBODY, tick_event)->a = u->index;
+    int64_t pace_us = w->is_hostile ? u->pace_us : PACE_US;
+    world_plan_event(w, 1000 + world_below(w, pace_us), NOBODY, tick_event)->a = u->index;
 }
 
 void user_init(struct world *w, struct user *u, int32_t index)
@@ -514,6 +521,8 @@ void user_init(struct world *w, struct user *u, int32_t index)
     memset(u, 0, sizeof(*u));
     u->index = index;
     u->next_xid = 1;
+    /* A slow one still asks when a server has been silent for long. */
+    u->pace_us = world_chance(w, 3) ? 700000 : PACE_US;
     world_plan_event(w, world_below(w, 100000), NOBODY, tick_event)->a = index;
 }
 

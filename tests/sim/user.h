@@ -20,6 +20,7 @@ enum user_state { USER_DOWN, USER_DIALING, USER_CONNECTING, USER_READY };
 
 struct user {
     int32_t index;
+    int64_t pace_us; /* from one request to the next, at most */
     enum user_state state;
     struct link *link;
     int64_t retry_at_us;
