@@ -82,7 +82,8 @@ const struct config_key config_keys[] = {
     INT("initLimit", init_limit_ticks, "0", 0, INT32_MAX),
     INT("syncLimit", sync_limit_ticks, "0", 0, INT32_MAX),
     INT("cnxTimeout", connect_timeout_ms, "5000", 1, DAY_MS),
-    INT("commitLogCount", commit_log_count, "500", 0, INT32_MAX),
+    /* Apache's default of 500 is gone in a moment, and then a whole tree is sent for a short absence. */
+    INT("commitLogCount", commit_log_count, "10000", 0, INT32_MAX),
     BOOL("quorumListenOnAllIPs", quorum_listens_on_all, "false"),
     { "peerType", CONFIG_PEER_TYPE, AT(peer_is_observer), "participant", 0, 0, false },
 

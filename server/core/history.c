@@ -154,16 +154,19 @@ struct proposal *history_following(const struct history *h, const struct proposa
 
 struct proposal *history_after(const struct history *h, int64_t zxid)
 {
-    const struct list *lists[] = { &h->recent, &h->delivered, &h->inflight };
+    /* From the end, which is where most look. */
+    const struct list *lists[] = { &h->inflight, &h->delivered, &h->recent };
+    struct proposal *after = NULL;
     for (int i = 0; i < 3; i++) {
-        list_for_each (it, lists[i]) {
+        for (const struct list *it = lists[i]->prev; it != lists[i]; it = it->prev) {
             struct proposal *p = list_entry(it, struct proposal, line);
-            if (p->zxid > zxid) {
-                return p;
+            if (p->zxid <= zxid) {
+                return after;
             }
+            after = p;
         }
     }
-    return NULL;
+    return after;
 }
 
 void history_truncate(struct history *h, int64_t zxid)
