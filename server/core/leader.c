@@ -165,6 +165,12 @@ static void on_info(struct zab *z, struct handler *h, const struct quorum_packet
         }
         return;
     }
+    if (h->accepted_epoch > z->leader.epoch) {
+        /* It has promised itself to a later leader that came to nothing, and may follow no earlier one, ever.
+         * Only a new epoch takes it in. Apache leaves it outside until its leader fails. */
+        zab_look(z, "a learner has accepted a later epoch");
+        return;
+    }
     send_leaderinfo(z, h);
 }
 
