@@ -412,6 +412,10 @@ bool leader_propose(struct zab *z, const struct request *req)
     if (l->phase != LEADER_BROADCAST) {
         return false;
     }
+    if (zxid_counter(l->next_zxid) == ZXID_COUNTER_MAX && z->config.ensemble->voter_count > 1) {
+        zab_look(z, "the zxids of this epoch are used up"); /* E8: a new epoch begins with 1 again */
+        return false;
+    }
     if (!l->has_prep) { /* not before the history is in the tree */
         prep_init(&l->prep, &z->config.prep, z->tree, z->sessions);
         l->has_prep = true;
@@ -476,7 +480,7 @@ static bool is_confirmed(const struct zab *z, int64_t round)
 static void confirm_leadership(struct zab *z)
 {
     struct leader *l = &z->leader;
-    if (list_is_empty(&l->syncs) || !is_confirmed(z, l->round)) {
+    if (list_is_empty(&l->syncs) || (l->round > 0 && !is_confirmed(z, l->round))) {
         return;
     }
     const struct leader_sync *last = list_entry(l->syncs.prev, struct leader_sync, line);
