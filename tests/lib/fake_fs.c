@@ -277,7 +277,9 @@ static ssize_t fake_pwrite(void *ctx, int fd, const void *src, size_t len, int64
     if ((size_t)offset + put > b->len) {
         bytes_resize(b, (size_t)offset + put);
     }
-    memcpy(b->data + offset, src, put);
+    if (put > 0) {
+        memcpy(b->data + offset, src, put);
+    }
     leave(f, 0);
     return rc != 0 ? rc : (ssize_t)put;
 }

@@ -1,0 +1,658 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One test per rule of replication (docs/zab.md), named after it: a few steps, then the actions. The server
+ * under test is 1 as a follower of 3, or 3 as the leader of 1 and 2. E3, S5 and S10 on the disk:
+ * test_rebuild.c; E5 among votes, E7: test_election.c, test_membership.c; the rest of S14: the simulator.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/core/sync.h"
+#include "server/core/zab.h"
+#include "server/core/zxid.h"
+#include "server/jute/txn.h"
+
+enum { TICK_MS = 100, INIT_TICKS = 10, SYNC_TICKS = 5, LEADER = 3 };
+
+struct fixture {
+    struct ensemble ensemble;
+    struct data_tree *tree;
+    struct session_table sessions;
+    struct zab z;
+    int64_t now_ms;
+    int64_t link;
+};
+
+/* ---- steps ---------------------------------------------------------------------------------------------- */
+
+static void step(struct fixture *f, struct zab_event ev)
+{
+    ev.now_ms = f->now_ms;
+    zab_step(&f->z, &ev);
+}
+
+static void init(struct fixture *f, int64_t sid, struct zab_start start)
+{
+    struct data_tree_config tree_config = { .hash_seed = 5 };
+    memset(f, 0, sizeof(*f));
+    f->now_ms = 1000;
+    f->ensemble = (struct ensemble){ .self_sid = sid, .voter_count = 3, .voters = { 1, 2, 3 },
+                                     .config_text = "version=0" };
+    f->tree = data_tree_new(&tree_config);
+    f->tree->last_zxid = start.last_zxid;
+    session_table_init(&f->sessions, sid, 1, TICK_MS, f->now_ms, 5);
+    struct zab_config config = {
+        .prep = { false, true, 1 << 20 },
+        .ensemble = &f->ensemble,
+        .tick_time_ms = TICK_MS,
+        .init_limit_ticks = INIT_TICKS,
+        .sync_limit_ticks = SYNC_TICKS,
+        .commit_log_count = 100,
+    };
+    zab_init(&f->z, &config, &start, f->tree, &f->sessions, f->now_ms);
+    zab_begin(&f->z, f->now_ms);
+}
+
+static void fini(struct fixture *f)
+{
+    zab_fini(&f->z);
+    session_table_fini(&f->sessions);
+    data_tree_free(f->tree);
+}
+
+static void hear(struct fixture *f, int64_t from, struct notification n)
+{
+    n.version = NOTIFICATION_VERSION;
+    n.config = SLICE_EMPTY;
+    step(f, (struct zab_event){ .type = ZAB_ON_NOTIFICATION, .notification = { from, &n } });
+}
+
+static void receive_from(struct fixture *f, int64_t link, int32_t type, int64_t zxid, struct slice data)
+{
+    struct quorum_packet p = { type, zxid, data, VEC_NULL };
+    step(f, (struct zab_event){ .type = ZAB_ON_PACKET, .packet = { link, &p } });
+}
+
+static void receive(struct fixture *f, int32_t type, int64_t zxid)
+{
+    receive_from(f, f->link, type, zxid, SLICE_NULL);
+}
+
+static void receive_proposal(struct fixture *f, int64_t zxid)
+{
+    struct txn txn = { .hdr = { 7, 1, zxid, 0, OP_ERROR } };
+    struct buf entry = BUF_EMPTY;
+    txn_encode(&entry, &txn);
+    receive_from(f, f->link, ZAB_PROPOSAL, zxid, (struct slice){ entry.data, (int32_t)entry.len });
+    buf_fini(&entry);
+}
+
+static void log_synced(struct fixture *f)
+{
+    step(f, (struct zab_event){ .type = ZAB_ON_LOG_SYNCED, .zxid = f->z.history.logged_zxid });
+}
+
+static void tick(struct fixture *f, int64_t ms)
+{
+    f->now_ms += ms;
+    step(f, (struct zab_event){ .type = ZAB_ON_TICK });
+}
+
+/* ---- what it does ---------------------------------------------------------------------------------------- */
+
+/* Place of the first action of this type in the last step, or -1. */
+static int find(const struct fixture *f, enum zab_action_type type)
+{
+    for (int32_t i = 0; i < f->z.action_count; i++) {
+        if (f->z.actions[i].type == type) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static bool decode(const struct fixture *f, int i, struct quorum_packet *p)
+{
+    const struct zab_action *a = &f->z.actions[i];
+    struct wire w;
+    struct slice bytes = zab_action_bytes(&f->z, a);
+    wire_init(&w, bytes.data, slice_size(bytes));
+    return a->type == ZAB_DO_SEND && quorum_packet_decode(&w, p);
+}
+
+/* Place of the first packet of this type that the last step sends, or -1. */
+static int sent(const struct fixture *f, int32_t type, struct quorum_packet *out)
+{
+    for (int i = 0; i < f->z.action_count; i++) {
+        if (decode(f, i, out) && out->type == type) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static bool sends(const struct fixture *f, int32_t type)
+{
+    struct quorum_packet ignored;
+    return sent(f, type, &ignored) >= 0;
+}
+
+/* ---- as a follower of 3 ------------------------------------------------------------------------------------ */
+
+/* Follows 3; the link is up and FOLLOWERINFO has left. */
+static void follow(struct fixture *f, struct zab_start start)
+{
+    init(f, 1, start);
+    hear(f, 2, (struct notification){ STATE_FOLLOWING, LEADER, 0, 9, 1, 0, SLICE_NULL });
+    hear(f, 3, (struct notification){ STATE_LEADING, LEADER, 0, 9, 1, 0, SLICE_NULL });
+    assert_int_equal(f->z.role, STATE_FOLLOWING);
+    f->link = f->z.actions[find(f, ZAB_DO_CONNECT)].link;
+    step(f, (struct zab_event){ .type = ZAB_ON_LINK_UP, .link = f->link });
+    assert_true(sends(f, ZAB_FOLLOWERINFO));
+}
+
+/* In sync phase with an empty DIFF, epoch 5, history up to (4, 10). */
+static const struct zab_start at_4_10 = { .last_zxid = 0x40000000a, .accepted_epoch = 4,
+                                          .current_epoch = 4, .tail = NULL };
+
+static void follow_to_sync(struct fixture *f)
+{
+    follow(f, at_4_10);
+    receive(f, ZAB_LEADERINFO, zxid_make(5, 0));
+    receive(f, ZAB_DIFF, 0x40000000a);
+}
+
+static void test_E1_accepted_epoch_is_durable_before_ackepoch(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct quorum_packet p;
+    follow(&f, at_4_10);
+    receive(&f, ZAB_LEADERINFO, zxid_make(5, 0));
+    int saved = find(&f, ZAB_DO_SAVE_ACCEPTED_EPOCH);
+    int acked = sent(&f, ZAB_ACKEPOCH, &p);
+    assert_true(saved >= 0);
+    assert_true(saved < acked);
+    assert_int_equal(f.z.actions[saved].epoch, 5);
+    assert_int_equal(p.zxid, 0x40000000a);
+    assert_memory_equal(p.data.data, "\0\0\0\4", 4);
+    fini(&f);
+}
+
+static void test_E1_an_epoch_accepted_before_does_not_count_again(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct quorum_packet p;
+    follow(&f, (struct zab_start){ 0x40000000a, 5, 4, NULL });
+    receive(&f, ZAB_LEADERINFO, zxid_make(5, 0));
+    assert_int_equal(find(&f, ZAB_DO_SAVE_ACCEPTED_EPOCH), -1);
+    assert_true(sent(&f, ZAB_ACKEPOCH, &p) >= 0);
+    assert_int_equal(p.zxid, 0x40000000a);
+    assert_memory_equal(p.data.data, "\xff\xff\xff\xff", 4);
+    fini(&f);
+}
+
+static void test_E1_a_lower_epoch_is_refused(void **state)
+{
+    (void)state;
+    struct fixture f;
+    follow(&f, (struct zab_start){ 0x40000000a, 6, 4, NULL });
+    receive(&f, ZAB_LEADERINFO, zxid_make(5, 0));
+    assert_false(sends(&f, ZAB_ACKEPOCH));
+    assert_int_equal(f.z.role, STATE_LOOKING);
+    fini(&f);
+}
+
+static void test_S1_E2_history_durable_then_epoch_then_ack(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct quorum_packet p;
+    follow_to_sync(&f);
+    receive_proposal(&f, 0x40000000b);
+    receive(&f, ZAB_COMMIT, 0x40000000b);
+    receive(&f, ZAB_NEWLEADER, zxid_make(5, 0));
+    assert_int_equal(find(&f, ZAB_DO_SAVE_CURRENT_EPOCH), -1);
+    assert_false(sends(&f, ZAB_ACK));
+    log_synced(&f);
+    int saved = find(&f, ZAB_DO_SAVE_CURRENT_EPOCH);
+    int acked = sent(&f, ZAB_ACK, &p);
+    assert_true(saved >= 0);
+    assert_true(saved < acked);
+    assert_int_equal(p.zxid, zxid_make(5, 0));
+    fini(&f);
+}
+
+static void test_S2_the_first_ack_is_that_of_newleader(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct quorum_packet p;
+    follow_to_sync(&f);
+    receive_proposal(&f, 0x500000001); /* outstanding at the leader */
+    log_synced(&f);
+    assert_false(sends(&f, ZAB_ACK));
+    receive(&f, ZAB_NEWLEADER, zxid_make(5, 0));
+    assert_true(sent(&f, ZAB_ACK, &p) >= 0);
+    assert_int_equal(p.zxid, zxid_make(5, 0));
+    receive(&f, ZAB_UPTODATE, -1);
+    int first = sent(&f, ZAB_ACK, &p);
+    assert_int_equal(p.zxid, zxid_make(5, 0));
+    assert_true(decode(&f, f.z.action_count - 1, &p) || first >= 0);
+    int acks = 0;
+    for (int i = 0; i < f.z.action_count; i++) {
+        acks += decode(&f, i, &p) && p.type == ZAB_ACK && p.zxid == 0x500000001;
+    }
+    assert_int_equal(acks, 1);
+    fini(&f);
+}
+
+static void test_S3_a_commit_before_uptodate_finds_its_proposal(void **state)
+{
+    (void)state;
+    struct fixture f;
+    follow_to_sync(&f);
+    receive(&f, ZAB_NEWLEADER, zxid_make(5, 0));
+    receive_proposal(&f, 0x500000001);
+    receive(&f, ZAB_COMMIT, 0x500000001);
+    assert_int_equal(find(&f, ZAB_DO_DELIVER), -1); /* S13 */
+    log_synced(&f);
+    int at = find(&f, ZAB_DO_DELIVER);
+    assert_true(at >= 0);
+    assert_int_equal(f.z.actions[at].proposal->zxid, 0x500000001);
+    fini(&f);
+}
+
+static void test_S4_a_gap_is_refused(void **state)
+{
+    (void)state;
+    struct fixture f;
+    follow_to_sync(&f);
+    receive_proposal(&f, 0x40000000c);
+    assert_int_equal(f.z.role, STATE_LOOKING);
+    assert_int_equal(f.z.history.logged_zxid, 0x40000000a);
+    fini(&f);
+}
+
+static void test_S4_an_epoch_begins_with_1(void **state)
+{
+    (void)state;
+    struct fixture f;
+    follow_to_sync(&f);
+    receive_proposal(&f, 0x500000002);
+    assert_int_equal(f.z.role, STATE_LOOKING);
+    fini(&f);
+}
+
+/* SNAP has come and is the tree. */
+static void follow_by_snap(struct fixture *f)
+{
+    follow(f, at_4_10);
+    receive(f, ZAB_LEADERINFO, zxid_make(5, 0));
+    receive(f, ZAB_SNAP, 0x400000020);
+    assert_true(find(f, ZAB_DO_SNAP_LOAD) >= 0);
+    f->tree->last_zxid = 0x400000020;
+    step(f, (struct zab_event){ .type = ZAB_ON_SNAP_LOADED });
+    assert_true(find(f, ZAB_DO_SNAP_SAVE) >= 0);
+}
+
+static void test_S5_nothing_is_logged_or_acked_before_the_snapshot_is_durable(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct quorum_packet p;
+    follow_by_snap(&f);
+    receive_proposal(&f, 0x400000021);
+    assert_int_equal(find(&f, ZAB_DO_LOG_APPEND), -1);
+    receive(&f, ZAB_NEWLEADER, zxid_make(5, 0));
+    assert_false(sends(&f, ZAB_ACK));
+    step(&f, (struct zab_event){ .type = ZAB_ON_SNAP_SAVED });
+    assert_true(find(&f, ZAB_DO_LOG_APPEND) >= 0);
+    assert_false(sends(&f, ZAB_ACK));
+    log_synced(&f);
+    assert_true(find(&f, ZAB_DO_SAVE_CURRENT_EPOCH) < sent(&f, ZAB_ACK, &p));
+    fini(&f);
+}
+
+static void test_S5_S12_a_broken_snap_is_forgotten_by_reloading(void **state)
+{
+    (void)state;
+    struct fixture f;
+    follow_by_snap(&f);
+    step(&f, (struct zab_event){ .type = ZAB_ON_LINK_DOWN, .link = f.link });
+    assert_true(find(&f, ZAB_DO_RELOAD) >= 0);
+    assert_int_equal(find(&f, ZAB_DO_SEND_VOTE), -1);
+    f.tree->last_zxid = 0x40000000a;
+    step(&f, (struct zab_event){ .type = ZAB_ON_RELOADED });
+    assert_true(find(&f, ZAB_DO_SEND_VOTE) >= 0);
+    assert_int_equal(f.z.election.own_zxid, 0x40000000a);
+    fini(&f);
+}
+
+static void test_S7_a_duplicate_proposal_is_dropped(void **state)
+{
+    (void)state;
+    struct fixture f;
+    follow_to_sync(&f);
+    receive_proposal(&f, 0x40000000a);
+    assert_int_equal(f.z.role, STATE_FOLLOWING);
+    assert_int_equal(find(&f, ZAB_DO_LOG_APPEND), -1);
+    fini(&f);
+}
+
+static void test_S10_a_cut_that_cannot_be_done_asks_for_snap(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct quorum_packet p;
+    follow(&f, at_4_10);
+    receive(&f, ZAB_LEADERINFO, zxid_make(5, 0));
+    receive(&f, ZAB_TRUNC, 0x400000008);
+    assert_true(find(&f, ZAB_DO_LOG_TRUNCATE) >= 0);
+    step(&f, (struct zab_event){ .type = ZAB_ON_NOT_TRUNCATED });
+    f.link = f.z.actions[find(&f, ZAB_DO_CONNECT)].link;
+    step(&f, (struct zab_event){ .type = ZAB_ON_LINK_UP, .link = f.link });
+    receive(&f, ZAB_LEADERINFO, zxid_make(5, 0));
+    assert_true(sent(&f, ZAB_ACKEPOCH, &p) >= 0);
+    assert_int_equal(p.zxid, zxid_make(6, 0));
+    assert_int_equal(sync_choose(&f.z.history, p.zxid, 5).type, ZAB_SNAP);
+    fini(&f);
+}
+
+static void test_S11_no_vote_before_the_log_has_settled(void **state)
+{
+    (void)state;
+    struct fixture f;
+    follow_to_sync(&f);
+    receive_proposal(&f, 0x40000000b);
+    step(&f, (struct zab_event){ .type = ZAB_ON_LINK_DOWN, .link = f.link });
+    assert_int_equal(f.z.role, STATE_LOOKING);
+    assert_int_equal(find(&f, ZAB_DO_SEND_VOTE), -1);
+    hear(&f, 2, (struct notification){ STATE_LOOKING, 2, 0, 10, 4, 0, SLICE_NULL });
+    assert_int_equal(find(&f, ZAB_DO_SEND_VOTE), -1);
+    log_synced(&f);
+    assert_true(find(&f, ZAB_DO_SEND_VOTE) >= 0);
+    assert_int_equal(f.z.election.own_zxid, 0x40000000b);
+    fini(&f);
+}
+
+static void test_S13_nothing_is_applied_that_the_own_log_lacks(void **state)
+{
+    (void)state;
+    struct fixture f;
+    follow_to_sync(&f);
+    receive_proposal(&f, 0x40000000b);
+    receive(&f, ZAB_COMMIT, 0x40000000b);
+    assert_int_equal(find(&f, ZAB_DO_DELIVER), -1);
+    log_synced(&f);
+    assert_true(find(&f, ZAB_DO_DELIVER) >= 0);
+    fini(&f);
+}
+
+static void test_a_sync_waits_for_what_was_committed_before_its_answer(void **state)
+{
+    (void)state;
+    struct fixture f;
+    follow_to_sync(&f);
+    receive(&f, ZAB_NEWLEADER, zxid_make(5, 0));
+    receive(&f, ZAB_UPTODATE, -1);
+    step(&f, (struct zab_event){ .type = ZAB_ON_SYNC, .sync = { 77, 1 } });
+    assert_true(sends(&f, ZAB_REQUEST));
+    receive_proposal(&f, 0x500000001);
+    receive(&f, ZAB_COMMIT, 0x500000001);
+    receive(&f, ZAB_SYNC, 0);
+    assert_int_equal(find(&f, ZAB_DO_DELIVER_SYNC), -1);
+    log_synced(&f);
+    assert_true(find(&f, ZAB_DO_DELIVER) >= 0);
+    assert_true(find(&f, ZAB_DO_DELIVER) < find(&f, ZAB_DO_DELIVER_SYNC));
+    fini(&f);
+}
+
+/* ---- as the leader of 1 and 2 --------------------------------------------------------------------------------- */
+
+static void join(struct fixture *f, int64_t link, int64_t sid, int64_t accepted_epoch)
+{
+    struct buf data = BUF_EMPTY;
+    struct learner_info info = { sid, ZAB_PROTOCOL_VERSION, 0 };
+    learner_info_encode(&data, &info);
+    step(f, (struct zab_event){ .type = ZAB_ON_LINK_UP, .link = link });
+    receive_from(f, link, ZAB_FOLLOWERINFO, zxid_make(accepted_epoch, 0),
+                 (struct slice){ data.data, (int32_t)data.len });
+    buf_fini(&data);
+}
+
+static void ack_epoch(struct fixture *f, int64_t link, int32_t current_epoch, int64_t last_zxid)
+{
+    struct buf data = BUF_EMPTY;
+    put_int(&data, current_epoch);
+    receive_from(f, link, ZAB_ACKEPOCH, last_zxid, (struct slice){ data.data, (int32_t)data.len });
+    buf_fini(&data);
+}
+
+/* 3 is elected by the votes of 1, and waits for followers. */
+static void lead(struct fixture *f)
+{
+    init(f, 3, at_4_10);
+    hear(f, 1, (struct notification){ STATE_LOOKING, 3, 0x40000000a, 1, 4, 0, SLICE_NULL });
+    tick(f, 300);
+    assert_int_equal(f->z.role, STATE_LEADING);
+}
+
+/* Serves, with 1 as its follower on link -1. */
+static void lead_to_broadcast(struct fixture *f)
+{
+    lead(f);
+    join(f, -1, 1, 4);
+    ack_epoch(f, -1, 4, 0x40000000a);
+    receive_from(f, -1, ZAB_ACK, zxid_make(5, 0), SLICE_NULL);
+    assert_true(find(f, ZAB_DO_SERVE) >= 0);
+}
+
+static void propose(struct fixture *f, int32_t cxid)
+{
+    struct request req = { .session_id = 7, .cxid = cxid, .type = OP_SET_DATA, .body = SLICE_EMPTY,
+                           .ids = VEC_NULL, .from_sid = 3, .origin = 1 };
+    step(f, (struct zab_event){ .type = ZAB_ON_SUBMIT, .request = &req });
+}
+
+static void test_E1_the_leader_saves_the_epoch_before_it_tells(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct quorum_packet p;
+    lead(&f);
+    join(&f, -1, 1, 7);
+    int saved = find(&f, ZAB_DO_SAVE_ACCEPTED_EPOCH);
+    assert_true(saved >= 0);
+    assert_true(saved < sent(&f, ZAB_LEADERINFO, &p));
+    assert_int_equal(p.zxid, zxid_make(8, 0)); /* above what any of the quorum accepted */
+    fini(&f);
+}
+
+static void test_E5_a_leader_steps_aside_for_a_follower_that_is_ahead(void **state)
+{
+    (void)state;
+    static const struct {
+        int32_t current_epoch;
+        int64_t zxid;
+        bool is_ahead;
+    } cases[] = {
+        { 4, 0x40000000a, false }, { 4, 0x40000000b, true }, { 3, 0x40000000b, false },
+        { 5, 0x400000001, true },  { -1, 0x50000000b, false },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fixture f;
+        lead(&f);
+        join(&f, -1, 1, 4);
+        ack_epoch(&f, -1, cases[i].current_epoch, cases[i].zxid);
+        assert_int_equal(f.z.role == STATE_LOOKING, cases[i].is_ahead);
+        fini(&f);
+    }
+}
+
+static void test_E6_nothing_is_served_before_a_quorum_acked_newleader(void **state)
+{
+    (void)state;
+    struct fixture f;
+    lead(&f);
+    join(&f, -1, 1, 4);
+    ack_epoch(&f, -1, 4, 0x40000000a);
+    assert_true(sends(&f, ZAB_NEWLEADER));
+    assert_int_equal(find(&f, ZAB_DO_SERVE), -1);
+    propose(&f, 1);
+    assert_false(sends(&f, ZAB_PROPOSAL));
+    receive_from(&f, -1, ZAB_ACK, zxid_make(5, 0), SLICE_NULL);
+    assert_true(find(&f, ZAB_DO_SERVE) >= 0);
+    assert_true(sends(&f, ZAB_UPTODATE));
+    fini(&f);
+}
+
+static void test_E8_the_zxids_of_an_epoch_are_never_used_up(void **state)
+{
+    (void)state;
+    struct fixture f;
+    lead_to_broadcast(&f);
+    f.z.leader.next_zxid = zxid_make(5, ZXID_COUNTER_MAX);
+    propose(&f, 1);
+    assert_false(sends(&f, ZAB_PROPOSAL));
+    assert_int_equal(find(&f, ZAB_DO_LOG_APPEND), -1);
+    assert_int_equal(f.z.role, STATE_LOOKING);
+    fini(&f);
+}
+
+static void test_S6_a_learner_gets_history_newleader_and_everything_after(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct quorum_packet p;
+    lead_to_broadcast(&f);
+    propose(&f, 1); /* outstanding */
+    join(&f, -2, 2, 4);
+    ack_epoch(&f, -2, 4, 0x40000000a);
+    int diff = sent(&f, ZAB_DIFF, &p);
+    assert_int_equal(p.zxid, 0x40000000a);
+    int proposal = sent(&f, ZAB_PROPOSAL, &p);
+    assert_int_equal(p.zxid, 0x500000001);
+    assert_false(sends(&f, ZAB_COMMIT));
+    int newleader = sent(&f, ZAB_NEWLEADER, &p);
+    assert_true(diff >= 0);
+    assert_true(diff < proposal);
+    assert_true(proposal < newleader);
+    propose(&f, 2);
+    int copies = 0;
+    for (int i = 0; i < f.z.action_count; i++) {
+        copies += decode(&f, i, &p) && p.type == ZAB_PROPOSAL;
+    }
+    assert_int_equal(copies, 2);
+    fini(&f);
+}
+
+static void test_E2_an_ack_before_that_of_newleader_does_not_count_yet(void **state)
+{
+    (void)state;
+    struct fixture f;
+    lead_to_broadcast(&f);
+    propose(&f, 1);
+    log_synced(&f);
+    step(&f, (struct zab_event){ .type = ZAB_ON_LINK_DOWN, .link = -1 });
+    join(&f, -2, 2, 4);
+    ack_epoch(&f, -2, 4, 0x40000000a);
+    receive_from(&f, -2, ZAB_ACK, 0x500000001, SLICE_NULL); /* as Apache 3.8.0 does */
+    assert_int_equal(find(&f, ZAB_DO_DELIVER), -1);
+    receive_from(&f, -2, ZAB_ACK, zxid_make(5, 0), SLICE_NULL);
+    assert_true(find(&f, ZAB_DO_DELIVER) >= 0);
+    fini(&f);
+}
+
+static void test_a_sync_is_confirmed_by_a_quorum_after_it_came(void **state)
+{
+    (void)state;
+    struct fixture f;
+    lead_to_broadcast(&f);
+    step(&f, (struct zab_event){ .type = ZAB_ON_SYNC, .sync = { 77, 1 } });
+    assert_true(sends(&f, ZAB_PING));
+    assert_int_equal(find(&f, ZAB_DO_DELIVER_SYNC), -1);
+    /* One that comes now needs a round of its own: this answer may have left before. */
+    step(&f, (struct zab_event){ .type = ZAB_ON_SYNC, .sync = { 77, 2 } });
+    assert_false(sends(&f, ZAB_PING));
+    receive_from(&f, -1, ZAB_PING, 0, SLICE_EMPTY);
+    int first = find(&f, ZAB_DO_DELIVER_SYNC);
+    assert_true(first >= 0);
+    assert_int_equal(f.z.actions[first].cxid, 1);
+    assert_true(sends(&f, ZAB_PING));
+    receive_from(&f, -1, ZAB_PING, 0, SLICE_EMPTY);
+    first = find(&f, ZAB_DO_DELIVER_SYNC);
+    assert_true(first >= 0);
+    assert_int_equal(f.z.actions[first].cxid, 2);
+    fini(&f);
+}
+
+/* ---- the choice of DIFF, TRUNC or SNAP ------------------------------------------------------------------------ */
+
+static void test_S8_S9_choice_of_synchronisation(void **state)
+{
+    (void)state;
+    /* The history is (4, 10), then (5, 1) to (5, 3), with (4, 9) and all before it forgotten. */
+    static const struct {
+        int64_t peer_zxid;
+        int32_t type;
+        int64_t zxid;
+    } cases[] = {
+        { 0x500000003, ZAB_DIFF, 0x500000003 },                /* has everything */
+        { 0x500000001, ZAB_DIFF, 0x500000003 },
+        { 0x40000000a, ZAB_DIFF, 0x500000003 },
+        { 0x400000009, ZAB_SNAP, 0x40000000a },                /* S8: what lies between is forgotten */
+        { 0x500000009, ZAB_TRUNC, 0x500000003 },               /* never committed */
+        { 0x40000000c, ZAB_TRUNC, 0x40000000a },
+        { 0x600000001, ZAB_SNAP, 0x40000000a },                /* of an epoch that we know nothing of */
+        { 0x500000000, ZAB_DIFF, 0x500000003 },                /* S9: an epoch's start is never cut */
+    };
+    struct history h;
+    history_init(&h, 0x40000000a, 100);
+    for (int64_t i = 1; i <= 3; i++) {
+        history_append(&h, 0x500000000 + i, "", 1);
+    }
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct sync_plan plan = sync_choose(&h, cases[i].peer_zxid, 7);
+        assert_int_equal(plan.type, cases[i].type);
+        assert_int_equal(plan.zxid, cases[i].zxid);
+    }
+    history_fini(&h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_E1_accepted_epoch_is_durable_before_ackepoch),
+        cmocka_unit_test(test_E1_an_epoch_accepted_before_does_not_count_again),
+        cmocka_unit_test(test_E1_a_lower_epoch_is_refused),
+        cmocka_unit_test(test_E1_the_leader_saves_the_epoch_before_it_tells),
+        cmocka_unit_test(test_S1_E2_history_durable_then_epoch_then_ack),
+        cmocka_unit_test(test_E2_an_ack_before_that_of_newleader_does_not_count_yet),
+        cmocka_unit_test(test_E5_a_leader_steps_aside_for_a_follower_that_is_ahead),
+        cmocka_unit_test(test_E6_nothing_is_served_before_a_quorum_acked_newleader),
+        cmocka_unit_test(test_E8_the_zxids_of_an_epoch_are_never_used_up),
+        cmocka_unit_test(test_S2_the_first_ack_is_that_of_newleader),
+        cmocka_unit_test(test_S3_a_commit_before_uptodate_finds_its_proposal),
+        cmocka_unit_test(test_S4_a_gap_is_refused),
+        cmocka_unit_test(test_S4_an_epoch_begins_with_1),
+        cmocka_unit_test(test_S5_nothing_is_logged_or_acked_before_the_snapshot_is_durable),
+        cmocka_unit_test(test_S5_S12_a_broken_snap_is_forgotten_by_reloading),
+        cmocka_unit_test(test_S6_a_learner_gets_history_newleader_and_everything_after),
+        cmocka_unit_test(test_S7_a_duplicate_proposal_is_dropped),
+        cmocka_unit_test(test_S8_S9_choice_of_synchronisation),
+        cmocka_unit_test(test_S10_a_cut_that_cannot_be_done_asks_for_snap),
+        cmocka_unit_test(test_S11_no_vote_before_the_log_has_settled),
+        cmocka_unit_test(test_S13_nothing_is_applied_that_the_own_log_lacks),
+        cmocka_unit_test(test_a_sync_waits_for_what_was_committed_before_its_answer),
+        cmocka_unit_test(test_a_sync_is_confirmed_by_a_quorum_after_it_came),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
