@@ -226,10 +226,10 @@ static void open_listeners(struct election_port *port, struct resolver *resolver
 }
 
 void election_port_open(struct election_port *port, struct loop *loop, struct resolver *resolver,
-                        const struct members *members, election_message_fn *message_fn, void *arg)
+                        const struct members *members, election_message_fn *heard, void *arg)
 {
     *port = (struct election_port){
-        .loop = loop, .members = members, .on_message = message_fn, .arg = arg
+        .loop = loop, .members = members, .on_message = heard, .arg = arg
     };
     list_init(&port->strangers);
     list_init(&port->closed);

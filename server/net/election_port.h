@@ -47,7 +47,7 @@ struct election_port {
 
 /* Listens soon, and from then on. */
 void election_port_open(struct election_port *port, struct loop *loop, struct resolver *resolver,
-                        const struct members *members, election_message_fn *on_message, void *arg);
+                        const struct members *members, election_message_fn *heard, void *arg);
 void election_port_close(struct election_port *port);
 
 /* An unknown sid is ignored. */
