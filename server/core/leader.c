@@ -171,6 +171,12 @@ static void on_info(struct zab *z, struct handler *h, const struct quorum_packet
         zab_look(z, "a learner has accepted a later epoch");
         return;
     }
+    if (h->accepted_epoch > z->leader.epoch && !h->is_observer) {
+        /* It has promised a leader that came to nothing not to follow an older one. It would stay outside for as
+         * long as we lead, as it does in Apache's ensembles; an epoch above its own takes it in. */
+        zab_look(z, "a follower has accepted a later epoch");
+        return;
+    }
     send_leaderinfo(z, h);
 }
 

@@ -126,11 +126,13 @@ static void on_leaderinfo(struct zab *z, const struct quorum_packet *packet)
     struct learner *l = &z->learner;
     int64_t epoch = zxid_epoch(packet->zxid);
     int32_t current = (int32_t)z->current_epoch;
-    if (l->state != LEARNER_INFO || epoch < z->accepted_epoch) {
+    /* Nobody counts on what an observer has promised. */
+    bool may_follow = epoch >= z->accepted_epoch || z->role == STATE_OBSERVING;
+    if (l->state != LEARNER_INFO || !may_follow) {
         zab_look(z, "the leader's epoch is older than one accepted before");
         return;
     }
-    if (epoch == z->accepted_epoch) {
+    if (epoch <= z->accepted_epoch) {
         current = -1; /* counted in an earlier try of this leader */
     } else {
         z->accepted_epoch = epoch;

@@ -476,6 +476,19 @@ static void test_E1_the_leader_saves_the_epoch_before_it_tells(void **state)
     fini(&f);
 }
 
+static void test_E1_a_leader_makes_way_for_an_epoch_above_its_own(void **state)
+{
+    (void)state;
+    struct fixture f;
+    lead_to_broadcast(&f);
+    join(&f, -2, 2, 5);
+    assert_true(sends(&f, ZAB_LEADERINFO));
+    join(&f, -3, 2, 6);
+    assert_false(sends(&f, ZAB_LEADERINFO));
+    assert_int_equal(f.z.role, STATE_LOOKING);
+    fini(&f);
+}
+
 static void test_E5_a_leader_steps_aside_for_a_follower_that_is_ahead(void **state)
 {
     (void)state;
@@ -634,6 +647,7 @@ int main(void)
         cmocka_unit_test(test_E1_an_epoch_accepted_before_does_not_count_again),
         cmocka_unit_test(test_E1_a_lower_epoch_is_refused),
         cmocka_unit_test(test_E1_the_leader_saves_the_epoch_before_it_tells),
+        cmocka_unit_test(test_E1_a_leader_makes_way_for_an_epoch_above_its_own),
         cmocka_unit_test(test_S1_E2_history_durable_then_epoch_then_ack),
         cmocka_unit_test(test_E2_an_ack_before_that_of_newleader_does_not_count_yet),
         cmocka_unit_test(test_E5_a_leader_steps_aside_for_a_follower_that_is_ahead),
