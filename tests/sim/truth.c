@@ -31,6 +31,7 @@ void truth_fini(struct truth *t)
     free(t->committed);
     free(t->ops);
     free(t->lost);
+    free(t->sessions);
     free(t->watches);
     free(t->changes);
 }
@@ -73,6 +74,34 @@ static struct known_txn *insert(struct truth *t, int64_t zxid)
     return k;
 }
 
+static struct session_seen *find_session(const struct truth *t, int64_t session_id)
+{
+    for (int64_t i = t->session_count - 1; i >= 0; i--) {
+        if (t->sessions[i].session_id == session_id) {
+            return &t->sessions[i];
+        }
+    }
+    return NULL;
+}
+
+/* W3. A server that has lost its leader serves for another syncLimit, and what it hears of a session then may
+ * never reach the next leader. Clocks may be 20 % fast. */
+static void check_expiry(struct world *w, const struct node *n, const void *entry, size_t len)
+{
+    struct txn txn;
+    txn_decode(entry, len, &txn);
+    if (txn.hdr.type != OP_CLOSE_SESSION || txn.hdr.cxid != 0) {
+        return;
+    }
+    const struct session_seen *s = find_session(&w->truth, txn.hdr.session_id);
+    const int64_t unreported_us = 2500000;
+    int64_t due_us = s ? s->touched_us + (int64_t)s->timeout_ms * 1000 / 5 * 4 - unreported_us : 0;
+    if (w->now_us < due_us) {
+        sim_fail(w, "server %d ends session 0x%" PRIx64 " %.3f ms before its time", n->index + 1,
+                 txn.hdr.session_id, (double)(due_us - w->now_us) / 1000);
+    }
+}
+
 void truth_proposed(struct world *w, struct node *n, int64_t zxid, const void *entry, size_t len)
 {
     struct truth *t = &w->truth;
@@ -87,6 +116,7 @@ void truth_proposed(struct world *w, struct node *n, int64_t zxid, const void *e
         k->prev = prev;
         k->logged_us = w->now_us;
         buf_append(&k->entry, entry, len);
+        check_expiry(w, n, entry, len);
         return;
     }
     if (k->entry.len != len || memcmp(k->entry.data, entry, len) != 0) {
@@ -236,6 +266,22 @@ void truth_answered(struct world *w, struct op *op)
     if (opcode_is_write(op->type) && op->zxid > t->acked_zxid) {
         t->acked_zxid = op->zxid;
     }
+}
+
+void truth_touched(struct world *w, int64_t session_id, int32_t timeout_ms, int64_t began_us)
+{
+    struct truth *t = &w->truth;
+    struct session_seen *s = find_session(t, session_id);
+    if (!s) {
+        if ((t->session_count & (t->session_count - 1)) == 0) {
+            t->sessions =
+                xrealloc(t->sessions, (size_t)(2 * t->session_count + 1) * sizeof(*t->sessions));
+        }
+        s = &t->sessions[t->session_count++];
+        *s = (struct session_seen){ .session_id = session_id };
+    }
+    s->timeout_ms = timeout_ms;
+    s->touched_us = began_us > s->touched_us ? began_us : s->touched_us;
 }
 
 void truth_lost(struct world *w, const struct op *op)

@@ -9,6 +9,7 @@
  *   after each step   a zxid has one content and one predecessor, everywhere (PrimaryIntegrity, TotalOrder)
  *                     what serving servers deliver is one row (PrefixConsistency, Agreement), and equal
  *                     trees go with equal zxids (S14)
+ *                     no session is closed by the servers before its time (W3)
  *                     an epoch has one serving leader, and it has every committed txn from its first
  *                     moment (LeaderLogCompleteness, CommittedLogDurability)
  *   at the end        the committed row is replayed on a tree of its own: every answered write is in it, with
@@ -73,6 +74,13 @@ struct change_seen {
     char path[32];
 };
 
+/* When a session was last heard of: the begin of its newest request that was answered. */
+struct session_seen {
+    int64_t session_id;
+    int64_t touched_us;
+    int32_t timeout_ms;
+};
+
 enum { EPOCHS_MAX = 4096 };
 
 struct truth {
@@ -87,6 +95,8 @@ struct truth {
     int64_t answer_count;
     struct op *lost; /* never answered */
     int64_t lost_count;
+    struct session_seen *sessions;
+    int64_t session_count;
     struct watch_seen *watches;
     int64_t watch_count;
     struct change_seen *changes; /* of the replay */
@@ -105,6 +115,8 @@ void truth_answered(struct world *w, struct op *op);
 /* The connection broke before the answer came. */
 void truth_lost(struct world *w, const struct op *op);
 void truth_watch_over(struct world *w, const struct watch_seen *seen);
+/* A request of this session that began then was answered. */
+void truth_touched(struct world *w, int64_t session_id, int32_t timeout_ms, int64_t began_us);
 /* A user was told that its session is over: is it? (W4) */
 void truth_expired(struct world *w, int64_t session_id);
 

@@ -402,6 +402,7 @@ static void on_answer(struct world *w, struct user *u, const struct reply_header
     struct op op = u->line[0];
     memmove(u->line, u->line + 1, (size_t)--u->line_count * sizeof(op));
     op.answered_us = w->now_us;
+    truth_touched(w, u->session_id, u->timeout_ms, op.invoked_us);
     op.err = h->err;
     op.zxid = h->zxid;
     buf_init(&op.answer);
@@ -449,6 +450,8 @@ static void on_frame(struct world *w, struct user *u, struct slice frame)
     u->last_zxid = h.zxid;
     if (h.xid != XID_PING) {
         on_answer(w, u, &h, &in);
+    } else {
+        truth_touched(w, u->session_id, u->timeout_ms, u->pinged_us);
     }
 }
 
@@ -479,6 +482,7 @@ static void ping(struct world *w, struct user *u)
 {
     struct buf frame;
     begin_frame(&frame, XID_PING, OP_PING);
+    u->pinged_us = w->now_us;
     send_frame(w, u, &frame);
 }
 

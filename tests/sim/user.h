@@ -30,6 +30,7 @@ struct user {
     int32_t next_xid;
     int64_t heard_us;
     int64_t sent_us;
+    int64_t pinged_us; /* the last ping that was sent */
     struct buf in;
     struct op line[USER_LINE_MAX]; /* not answered yet, in order */
     int32_t line_count;
