@@ -8,7 +8,7 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import NodeExistsError
 from kazoo.retry import KazooRetry
 
-from .servers import Server, free_port
+from .servers import LOOPBACK, Server, free_port
 from .tree import OWN, differences, read_tree
 from .waiting import wait_for
 
@@ -20,16 +20,21 @@ TICK = {"tickTime": 200, "initLimit": 20, "syncLimit": 5}
 
 
 class Ensemble:
-    """kinds: one entry for each server, its sid is its place in it, from 1."""
+    """kinds: one entry for each server, its sid is its place in it, from 1. hosts: where each of them
+    runs, if not all on this machine's loopback interface."""
 
-    def __init__(self, bench, kinds, **settings):
+    def __init__(self, bench, kinds, hosts=None, **settings):
         bench.expect_log(ROLE_LINE)
         self.bench = bench
         sids = range(1, len(kinds) + 1)
-        lines = {f"server.{sid}": f"127.0.0.1:{free_port()}:{free_port()}" for sid in sids}
+        hosts = hosts or [LOOPBACK] * len(kinds)
+        lines = {
+            f"server.{sid}": f"{host.address}:{free_port()}:{free_port()}"
+            for sid, host in zip(sids, hosts)
+        }
         self.servers = []
-        for sid, kind in zip(sids, kinds):
-            server = Server(bench, kind, f"server{sid}", **{**TICK, **settings})
+        for sid, kind, host in zip(sids, kinds, hosts):
+            server = Server(bench, kind, f"server{sid}", host=host, **{**TICK, **settings})
             server.sid = sid
             server.settings.update(lines)
             server.write_config()

@@ -3,6 +3,7 @@
 zoo.cfg."""
 import random
 import socket
+from collections import namedtuple
 
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError, NotEmptyError
@@ -23,7 +24,6 @@ SUPER_DIGEST = "super:lK75jTNcA+U9vtVEw5vB51mj/w4="
 # tickTime 500: session time-outs from 1 to 10 s, so that expiry does not take a test's whole time.
 DEFAULTS = {
     "tickTime": 500,
-    "clientPortAddress": "127.0.0.1",
     "admin.enableServer": "false",
     "4lw.commands.whitelist": "*",
     "extendedTypesEnabled": "true",
@@ -31,6 +31,11 @@ DEFAULTS = {
     "preAllocSize": 1024,
     "DigestAuthenticationProvider.superDigest": SUPER_DIGEST,
 }
+
+
+# Where a server runs: its address, and what to write before a command that shall run there.
+Host = namedtuple("Host", "address prefix")
+LOOPBACK = Host("127.0.0.1", ())
 
 
 def free_port():
@@ -50,14 +55,17 @@ def free_port():
 class Server:
     """start, stop, kill9 and start again: always the same data, port and zoo.cfg."""
 
-    def __init__(self, bench, kind, name="server", data=None, jvm=QUICK_JVM, **settings):
-        self.bench, self.kind, self.name, self.jvm = bench, kind, name, jvm
+    def __init__(
+        self, bench, kind, name="server", data=None, jvm=QUICK_JVM, host=LOOPBACK, **settings
+    ):
+        self.bench, self.kind, self.name, self.jvm, self.host = bench, kind, name, jvm, host
         self.folder = bench.path(name)
         self.folder.mkdir(exist_ok=True)
         self.data = data or self.folder / "data"
         self.data.mkdir(exist_ok=True)
         self.port = free_port()
         self.settings = {**DEFAULTS, "dataDir": self.data, "clientPort": self.port}
+        self.settings["clientPortAddress"] = host.address
         self.settings.update({k.replace("__", "."): v for k, v in settings.items()})
         self.config = self.folder / "zoo.cfg"
         self.environment = {}
@@ -71,13 +79,13 @@ class Server:
 
     @property
     def hosts(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host.address}:{self.port}"
 
     def command(self):
         if self.kind == "zkserver":
-            return [ZKSERVER, "start-foreground", self.config]
+            return [*self.host.prefix, ZKSERVER, "start-foreground", self.config]
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-        return ["java", *self.jvm, "-cp", APACHE_CLASSPATH, main, self.config]
+        return [*self.host.prefix, "java", *self.jvm, "-cp", APACHE_CLASSPATH, main, self.config]
 
     def start(self, wait=True):
         ours = self.kind == "zkserver"
@@ -110,7 +118,7 @@ class Server:
         self.start()
 
     def four_letter(self, word, seconds=5):
-        with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as sock:
+        with socket.create_connection((self.host.address, self.port), timeout=seconds) as sock:
             sock.sendall(word.encode())
             text = b""
             while piece := sock.recv(65536):
@@ -138,7 +146,7 @@ class Server:
 
     def tcp(self):
         """A raw connection without a session."""
-        conn = rawzk.RawConn(self.port)
+        conn = rawzk.RawConn(self.port, self.host.address)
         self.connections.append(conn)
         return conn
 
