@@ -91,15 +91,6 @@ def test_exit_status(bench, arguments, status):
     assert bench.run([ZKSERVER, *arguments], check=False).returncode == status
 
 
-def test_ensemble_is_refused_rather_than_half_served(bench, ours):
-    bench.expect_log(r" ERROR .*alone")
-    for sid in (1, 2, 3):
-        ours.settings[f"server.{sid}"] = f"127.0.0.1:{20000 + sid}:{21000 + sid}"
-    ours.write_config()
-    ours.start(wait=False)
-    assert ours.process.wait() == 2
-
-
 def test_port_in_use_ends_the_start(bench, ours, new_server):
     bench.expect_log(r" ERROR .*cannot listen")
     running = new_server("zkserver", "running").start()
