@@ -628,6 +628,16 @@ static void on_auth(struct peer *p, struct client *c, int32_t xid, bool ok, stru
     mark_dirty(p, c);
 }
 
+/* A leader that was stopped for a while has not heard what its sessions did meanwhile: it stands in the
+ * sockets, and may be read only after this tick. Nobody expires for that. */
+static void forgive_own_pause(struct peer *p)
+{
+    if (p->is_leader && p->now_ms - p->ticked_ms > p->config.tick_time_ms) {
+        session_table_touch_all(&p->sessions, p->now_ms);
+    }
+    p->ticked_ms = p->now_ms;
+}
+
 static void expire_sessions(struct peer *p)
 {
     struct session *s;
@@ -666,6 +676,7 @@ void peer_step(struct peer *p, const struct peer_event *event)
         break;
     case PEER_TICK:
         run_zab(p, &tick);
+        forgive_own_pause(p);
         expire_sessions(p);
         break;
     case PEER_ZAB:
@@ -683,6 +694,7 @@ struct peer *peer_new(const struct peer_config *config, struct data_tree *tree, 
     p->config = *config;
     p->tree = tree;
     p->now_ms = now_ms;
+    p->ticked_ms = now_ms;
     prng_init(&p->rng, config->seed);
     htable_init(&p->clients);
     list_init(&p->settled);

@@ -113,6 +113,7 @@ struct peer {
     struct prng rng;
     int64_t txns_until_snapshot;
     int64_t now_ms;  /* of the step at hand */
+    int64_t ticked_ms; /* the last PEER_TICK */
     int64_t wall_ms;
     struct apply_result result; /* scratch */
     struct peer_stats stats;

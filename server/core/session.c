@@ -166,6 +166,15 @@ void session_table_renew(struct session_table *t, int64_t now_ms)
     }
 }
 
+void session_table_touch_all(struct session_table *t, int64_t now_ms)
+{
+    for (size_t i = 0; i < t->by_id.used; i++) {
+        for (struct hlink *l = t->by_id.buckets[i]; l; l = l->next) {
+            session_touch(t, list_entry(l, struct session, by_id), now_ms);
+        }
+    }
+}
+
 void session_take_touched(struct session_table *t, struct buf *out)
 {
     struct list *it;

@@ -77,6 +77,8 @@ struct session *session_next_expired(struct session_table *t, int64_t now_ms);
 void session_table_clear(struct session_table *t);
 /* A new leader grants everybody a full time-out (W3); a learner has no owners to know of. */
 void session_table_renew(struct session_table *t, int64_t now_ms);
+/* Everybody has a full time-out from now. */
+void session_table_touch_all(struct session_table *t, int64_t now_ms);
 /* Id and time-out of each session touched since the last call, as a PING reply carries them. */
 void session_take_touched(struct session_table *t, struct buf *out);
 

@@ -426,7 +426,8 @@ static void test_expiry_deletes_ephemerals_then_closes(void **state)
         send_frame(&w, other);
         assert_int_equal(c->state, CLIENT_READY);
     }
-    tick(&w, 4000);
+    tick(&w, 2000);
+    tick(&w, 2000);
     sync_log(&w);
     assert_int_equal(c->state, CLIENT_CLOSING);
     assert_int_equal(other->state, CLIENT_READY);
