@@ -174,6 +174,7 @@ $(B)/bin/sim: $(SIM_O) $(TESTLIB_O) $(SERVER_A)
 		$(SERVER_LIBS)
 
 .PHONY: sim sim-check sim-mutants
+sim sim-check: export SIM_COMMIT = $(shell git describe --always --dirty 2>/dev/null)
 sim-check: $(B)/bin/sim
 	@$< -j $(JOBS) 1 200
 

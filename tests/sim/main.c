@@ -121,6 +121,13 @@ static pid_t start_job(const struct run *run, uint64_t job)
     return pid;
 }
 
+static void report_failure(uint64_t seed)
+{
+    const char *commit = getenv("SIM_COMMIT");
+    printf("FAILED: seed %" PRIu64 " at commit %s; again: make sim SEEDS=1 FIRST=%" PRIu64 " V=1\n",
+           seed, commit ? commit : "unknown", seed);
+}
+
 /* A job that ended early leaves the seed that ended it. */
 static void wait_for_jobs(const struct run *run, pid_t *pids)
 {
@@ -138,8 +145,7 @@ static void wait_for_jobs(const struct run *run, pid_t *pids)
                 p->failed++; /* found: this job is done */
             } else if (!p->is_done) {
                 p->failed++;
-                printf("FAILED: seed %" PRIu64 "; again: make sim SEEDS=1 FIRST=%" PRIu64 " V=1\n",
-                       p->seed, p->seed);
+                report_failure(p->seed);
                 p->seed += run->jobs;
                 pids[job] = start_job(run, job);
                 running++;
