@@ -19,11 +19,6 @@ static int64_t self_sid(const struct zab *z)
     return z->config.ensemble->self_sid;
 }
 
-static int64_t ticks_ms(const struct zab *z, int32_t ticks)
-{
-    return (int64_t)ticks * z->config.tick_time_ms;
-}
-
 static struct handler *find_handler(const struct leader *l, int64_t link)
 {
     list_for_each (it, &l->handlers) {
@@ -57,7 +52,7 @@ void leader_on_link_up(struct zab *z, int64_t link)
     h->link = link;
     h->sid = -1;
     h->heard_ms = z->now_ms;
-    h->silence_max_ms = ticks_ms(z, z->config.init_limit_ticks);
+    h->silence_max_ms = zab_ticks_ms(z, z->config.init_limit_ticks);
     list_push_back(&z->leader.handlers, &h->all);
 }
 
@@ -234,7 +229,7 @@ static void synchronise(struct zab *z, struct handler *h)
     h->known_zxid = plan.type == ZAB_DIFF ? h->last_zxid : plan.type == ZAB_TRUNC ? plan.zxid : 0;
     h->state = HANDLER_SYNCING;
     h->silence_max_ms =
-        ticks_ms(z, z->config.init_limit_ticks) + ticks_ms(z, z->config.sync_limit_ticks);
+        zab_ticks_ms(z, z->config.init_limit_ticks) + zab_ticks_ms(z, z->config.sync_limit_ticks);
 }
 
 /* Those that have accepted our epoch and were not served yet. */
@@ -310,7 +305,7 @@ static void send_uptodate(struct zab *z, struct handler *h)
     send_simple(z, h->link, ZAB_UPTODATE, -1, SLICE_NULL);
     h->state = HANDLER_ACTIVE;
     h->heard_ms = z->now_ms;
-    h->silence_max_ms = ticks_ms(z, z->config.sync_limit_ticks);
+    h->silence_max_ms = zab_ticks_ms(z, z->config.sync_limit_ticks);
 }
 
 /* A quorum has everything that we have: it is committed, and we lead (E6). */
@@ -700,7 +695,7 @@ void leader_begin(struct zab *z)
         return;
     }
     l->phase = LEADER_DISCOVERY;
-    l->deadline_ms = z->now_ms + ticks_ms(z, z->config.init_limit_ticks);
+    l->deadline_ms = z->now_ms + zab_ticks_ms(z, z->config.init_limit_ticks);
     zab_add(z, ZAB_DO_LISTEN)->on = true;
 }
 

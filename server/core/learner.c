@@ -14,11 +14,6 @@
 /* The leader opens its port a moment after it was elected, so the first tries come quickly. */
 enum { REDIAL_FIRST_MS = 4, REDIAL_MAX_MS = 100 };
 
-static int64_t ticks_ms(const struct zab *z, int32_t ticks)
-{
-    return (int64_t)ticks * z->config.tick_time_ms;
-}
-
 static void send_simple(struct zab *z, int32_t type, int64_t zxid, struct slice data)
 {
     struct quorum_packet p = { type, zxid, data, VEC_NULL };
@@ -30,7 +25,7 @@ static void expect_packet(struct zab *z)
 {
     int32_t ticks = z->learner.state < LEARNER_SAVING ? z->config.init_limit_ticks
                                                       : z->config.sync_limit_ticks;
-    z->learner.deadline_ms = z->now_ms + ticks_ms(z, ticks);
+    z->learner.deadline_ms = z->now_ms + zab_ticks_ms(z, ticks);
 }
 
 /* ---- connecting ------------------------------------------------------------------------------------------ */
@@ -54,7 +49,7 @@ void learner_begin(struct zab *z, int64_t leader_sid)
     l->redial_after_ms = REDIAL_FIRST_MS;
     l->acked_zxid = z->history.logged_zxid;
     /* Its port is open as soon as it knows that it was elected. */
-    l->deadline_ms = z->now_ms + ticks_ms(z, z->config.sync_limit_ticks);
+    l->deadline_ms = z->now_ms + zab_ticks_ms(z, z->config.sync_limit_ticks);
     dial(z);
 }
 
@@ -168,7 +163,7 @@ void learner_on_not_truncated(struct zab *z)
     l->wants_snap = true;
     l->must_reload = true;
     l->state = LEARNER_CONNECTING;
-    l->deadline_ms = z->now_ms + ticks_ms(z, z->config.init_limit_ticks);
+    l->deadline_ms = z->now_ms + zab_ticks_ms(z, z->config.init_limit_ticks);
     dial(z);
 }
 
@@ -518,7 +513,7 @@ void learner_on_tick(struct zab *z)
     struct learner *l = &z->learner;
     if (z->now_ms >= l->deadline_ms && l->state == LEARNER_CONNECTING) {
         int32_t ticks = z->config.init_limit_ticks + z->config.sync_limit_ticks;
-        election_avoid(&z->election, l->leader_sid, z->now_ms + ticks_ms(z, ticks));
+        election_avoid(&z->election, l->leader_sid, z->now_ms + zab_ticks_ms(z, ticks));
         zab_look(z, "the elected leader cannot be reached");
     } else if (z->now_ms >= l->deadline_ms) {
         zab_look(z, "the leader is silent");

@@ -175,7 +175,12 @@ static inline int64_t zab_outstanding(const struct zab *z)
     return z->history.inflight_count;
 }
 
-/* ---- for leader.c, learner.c and zab.c: filling the list ---- */
+/* ---- for leader.c, learner.c and zab.c ---- */
+
+static inline int64_t zab_ticks_ms(const struct zab *z, int32_t ticks)
+{
+    return (int64_t)ticks * z->config.tick_time_ms;
+}
 
 struct zab_action *zab_add(struct zab *z, enum zab_action_type type);
 void zab_send(struct zab *z, int64_t link, const struct quorum_packet *packet);
