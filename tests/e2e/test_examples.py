@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every example does what its README says, on a server of its own and on Apache's."""
+import pytest
+
+from harness.bench import BIN, REPO
+from harness.servers import free_port
+
+ON_ANY_SERVER = ["configuration", "queue"]
+
+
+@pytest.mark.parametrize("example", ON_ANY_SERVER)
+def test_on_a_server_that_is_there(bench, server, zk, example):
+    folder = REPO / "examples" / example
+    before = zk.get_children("/")
+    run = bench.run([folder / "run.sh"], seconds=50, env={"BIN": str(BIN), "ZK": server.hosts})
+    assert run.stdout == (folder / "expected").read_text()
+    assert zk.get_children("/") == before
+
+
+@pytest.mark.parametrize("example", ON_ANY_SERVER)
+def test_on_a_server_of_its_own(bench, example):
+    folder = REPO / "examples" / example
+    run = bench.run(
+        [folder / "run.sh"], seconds=50, env={"BIN": str(BIN), "PORT": str(free_port())}
+    )
+    assert run.stdout == (folder / "expected").read_text()
+
+
+def test_all_are_run():
+    """Each folder with a run.sh is one of the above, or has a test of its own."""
+    found = {path.parent.name for path in (REPO / "examples").glob("*/run.sh")}
+    assert found == {*ON_ANY_SERVER, "three-servers"}
