@@ -95,8 +95,8 @@ void attr_fill(const struct fusefs *fs, const struct inode *inode, const struct 
         fill_control(fs, inode, out);
     } else {
         fill_znode(fs, inode, out);
-        if (h && handle_is_behind(h)) {
-            set_size(out, h->value->len);
+        if (h && handle_has_own_size(h)) {
+            set_size(out, handle_size(h));
         }
     }
     out->st_atim = out->st_mtim;

@@ -172,6 +172,17 @@ struct handle *handle_find_opened(const struct inode *inode, pid_t opener)
     return NULL;
 }
 
+struct handle *handle_find_changed(const struct inode *inode, pid_t changer)
+{
+    list_for_each (l, &inode->handles) {
+        struct handle *h = list_entry(l, struct handle, link);
+        if (h->is_dirty && h->changer == changer) {
+            return h;
+        }
+    }
+    return NULL;
+}
+
 bool handle_make_private(struct handle *h)
 {
     h->is_fresh = false;
@@ -227,6 +238,12 @@ void handle_truncate(struct handle *h, size_t len)
         h->only_truncated = false;
     }
     h->is_dirty = true;
+}
+
+bool handle_has_own_size(const struct handle *h)
+{
+    bool has_changed = h->is_dirty || (h->has_data && !h->is_append);
+    return handle_is_behind(h) || (has_changed && !handle_any_cached(h->inode));
 }
 
 size_t handle_size(const struct handle *h)

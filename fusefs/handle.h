@@ -36,6 +36,7 @@ struct handle {
     struct inode *node;  /* referenced; whose znode it is: the same, or the directory of .zk/data */
     struct value *value; /* counted; the version that is read or changed; NULL: not loaded yet */
     pid_t opener;        /* thread that opened it, as FUSE tells */
+    pid_t changer;       /* thread that wrote or truncated last */
     bool is_fresh;       /* nothing has been done with it */
     bool is_spoiled;     /* a write did not fit: nothing of it is committed */
     bool is_writable;
@@ -90,6 +91,12 @@ bool handle_make_private(struct handle *h);
 /* The handle that open(O_TRUNC) by this thread is truncating: the kernel sends OPEN without the flag, then a
  * SETATTR without the handle. NULL: none. */
 struct handle *handle_find_opened(const struct inode *inode, pid_t opener);
+/* The handle with which this thread has changed the file last: the kernel sends fstat(2) without one.
+ * NULL: none. */
+struct handle *handle_find_changed(const struct inode *inode, pid_t changer);
+/* Whether it sees another size than the published one, and lseek(SEEK_END) counts from that: a reader that
+ * is behind, and a writer unless somebody reads through the page cache, for which the kernel has one size. */
+bool handle_has_own_size(const struct handle *h);
 /* In data. */
 void handle_write(struct handle *h, const char *bytes, size_t len, off_t offset);
 void handle_truncate(struct handle *h, size_t len);

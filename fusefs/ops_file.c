@@ -277,9 +277,11 @@ static int check_size(const struct fusefs *fs, const struct handle *h, size_t le
 }
 
 /* Into the handle's buffer: 0, an errno, or -1 if the value has to be loaded first. */
-static int copy_in(struct fusefs *fs, struct handle *h, const char *bytes, size_t len, off_t offset)
+static int copy_in(struct fusefs *fs, fuse_req_t req, struct handle *h, const char *bytes,
+                   size_t len, off_t offset)
 {
     fs_lock(fs);
+    h->changer = fuse_req_ctx(req)->pid;
     int err = check_size(fs, h, len, offset);
     h->is_spoiled = h->is_spoiled || err == EFBIG;
     if (!err && !handle_make_private(h)) {
@@ -308,7 +310,7 @@ static void reply_read(struct fusefs *fs, fuse_req_t req, struct handle *h, size
 static void reply_write(struct fusefs *fs, fuse_req_t req, struct handle *h, const char *bytes,
                         size_t len, off_t offset)
 {
-    int err = copy_in(fs, h, bytes, len, offset);
+    int err = copy_in(fs, req, h, bytes, len, offset);
     if (err) {
         fuse_reply_err(req, err < 0 ? ESTALE : err);
     } else {
@@ -395,7 +397,7 @@ static void ops_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t si
     (void)ino;
     struct fusefs *fs = ops_begin(req, STATS_WRITE);
     struct handle *h = handle_from_fh(fi->fh);
-    int err = copy_in(fs, h, buf, size, offset);
+    int err = copy_in(fs, req, h, buf, size, offset);
     if (err < 0) {
         transfer_load(fs, req, h, buf, size, offset);
     } else if (err) {

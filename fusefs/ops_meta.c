@@ -345,7 +345,7 @@ static void reply_attr(struct fusefs *fs, fuse_req_t req, struct inode *inode,
 {
     struct stat attr;
     fs_lock(fs);
-    attr_fill(fs, inode, h, &attr);
+    attr_fill(fs, inode, h ? h : handle_find_changed(inode, fuse_req_ctx(req)->pid), &attr);
     double timeout = attr_timeout(inode);
     fs_unlock(fs);
     fuse_reply_attr(req, &attr, timeout);
@@ -585,14 +585,18 @@ static bool setattr_at_once(struct fusefs *fs, struct inode *inode, const struct
 static struct handle *handle_to_set(struct fusefs *fs, fuse_req_t req, struct inode *inode,
                                     int to_set, struct fuse_file_info *fi)
 {
-    if (fi) {
-        return handle_from_fh(fi->fh);
-    }
-    if (!(to_set & FUSE_SET_ATTR_SIZE) || (to_set & FUSE_SET_ATTR_MTIME)) {
-        return NULL;
-    }
+    bool is_open = (to_set & FUSE_SET_ATTR_SIZE) && !(to_set & FUSE_SET_ATTR_MTIME);
+    pid_t thread = fuse_req_ctx(req)->pid;
+    struct handle *h = NULL;
     fs_lock(fs);
-    struct handle *h = handle_find_opened(inode, fuse_req_ctx(req)->pid);
+    if (fi) {
+        h = handle_from_fh(fi->fh);
+    } else if (is_open) {
+        h = handle_find_opened(inode, thread);
+    }
+    if (h) {
+        h->changer = thread;
+    }
     fs_unlock(fs);
     return h;
 }

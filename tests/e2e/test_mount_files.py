@@ -242,6 +242,22 @@ def test_truncate(mount, zk):
     assert zk.get("/f")[0] == b"01"
 
 
+def test_writer_sees_the_size_that_it_has_made(mount, zk):
+    fd = os.open(mount / "f", os.O_RDWR | os.O_CREAT)
+    os.write(fd, b"hello")
+    assert (os.fstat(fd).st_size, os.lseek(fd, 0, os.SEEK_END)) == (5, 5)
+    os.ftruncate(fd, 2)
+    assert (os.fstat(fd).st_size, os.lseek(fd, -1, os.SEEK_END)) == (2, 1)
+    os.write(fd, b"at the end")
+    assert zk.get("/f")[0] == b""  # nobody else sees it before the close
+    os.close(fd)
+    assert zk.get("/f")[0] == b"hat the end"
+    fd = os.open(mount / "f", os.O_WRONLY | os.O_APPEND)
+    os.write(fd, b".")
+    assert os.fstat(fd).st_size == len(b"hat the end.")
+    os.close(fd)
+
+
 def test_append(mount, zk):
     zk.create("/f", b"one\n")
     assert mount.read("f") == b"one\n"
