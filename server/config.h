@@ -67,6 +67,9 @@ struct config {
     /* tree */
     bool extended_types;
     bool digest_enabled;
+    int container_check_interval_ms; /* 0: container and TTL nodes are never deleted */
+    int container_max_per_minute;    /* deletes */
+    int64_t container_never_used_ms; /* 0: one that never had a child stays */
 
     /* log and snapshots */
     int snap_count;               /* transactions between snapshots */

@@ -67,6 +67,9 @@ const struct config_key config_keys[] = {
 
     BOOL("extendedTypesEnabled", extended_types, "false"),
     BOOL("digest.enabled", digest_enabled, "true"),
+    INT("znode.container.checkIntervalMs", container_check_interval_ms, "60000", 0, INT32_MAX),
+    INT("znode.container.maxPerMinute", container_max_per_minute, "10000", 1, INT32_MAX),
+    LONG("znode.container.maxNeverUsedIntervalMs", container_never_used_ms, "0"),
 
     RAISED("snapCount", snap_count, "100000", 2),
     LONG("snapSizeLimitInKb", snap_size_limit_kb, "4194304"),
@@ -152,7 +155,6 @@ const struct config_key config_keys[] = {
     INERT("syncEnabled", "true"),
     INERT("tcpKeepAlive", "false"),
     INERT("throttled_op_wait_time", "0"),
-    INERT("znode.container.", NULL),
 };
 
 const size_t config_key_count = sizeof(config_keys) / sizeof(config_keys[0]);

@@ -241,6 +241,8 @@ static void make_peer(struct server *s)
         .max_session_timeout_ms = cfg->session_timeout_ms_max,
         .snap_count = cfg->snap_count,
         .jute_maxbuffer = cfg->jute_maxbuffer,
+        .reaper = { cfg->container_check_interval_ms, cfg->container_max_per_minute,
+                    cfg->container_never_used_ms },
         .skip_acl = cfg->skip_acl,
         .with_digest = cfg->digest_enabled,
     };

@@ -505,9 +505,13 @@ static void on_serve(struct peer *p, const struct zab_action *a)
 {
     p->is_serving = a->on;
     p->is_leader = a->on && p->zab.role == STATE_LEADING;
+    reaper_stop(&p->reaper);
     if (!a->on) {
         close_all_clients(p);
         return;
+    }
+    if (p->is_leader) {
+        reaper_start(&p->reaper, p->now_ms);
     }
     p->sessions.reports_touches = !p->is_leader;
     session_table_renew(&p->sessions, p->now_ms);
@@ -599,8 +603,9 @@ static void on_frame(struct peer *p, struct client *c, struct slice bytes)
         mark_dirty(p, c);
         return;
     }
-    /* Only the server itself asks for sessions; from a client it is an opcode like any unknown one. */
-    int32_t type = h.type == OP_CREATE_SESSION ? OP_NONE : h.type;
+    /* Only the server itself asks for these; from a client they are like any unknown opcode. */
+    bool is_internal = h.type == OP_CREATE_SESSION || h.type == OP_DELETE_CONTAINER;
+    int32_t type = is_internal ? OP_NONE : h.type;
     on_request(p, c, h.xid, type, (struct slice){ w.at, (int32_t)wire_left(&w) });
 }
 
@@ -654,6 +659,28 @@ static void expire_sessions(struct peer *p)
     }
 }
 
+static void reap_containers(struct peer *p)
+{
+    if (!reaper_begin_slice(&p->reaper, p->tree, p->now_ms)) {
+        return;
+    }
+    struct buf path = BUF_EMPTY;
+    const struct znode *n;
+    while ((n = reaper_next(&p->reaper, p->tree, p->wall_ms)) != NULL) {
+        buf_reset(&path);
+        znode_append_path(n, &path);
+        p->stats.reaped++;
+        struct request req = {
+            .type = OP_DELETE_CONTAINER,
+            .body = { path.data, (int32_t)path.len },
+            .ids = VEC_NULL,
+            .time_ms = p->wall_ms,
+        };
+        submit(p, &req);
+    }
+    buf_fini(&path);
+}
+
 void peer_step(struct peer *p, const struct peer_event *event)
 {
     p->now_ms = event->now_ms;
@@ -678,6 +705,7 @@ void peer_step(struct peer *p, const struct peer_event *event)
         run_zab(p, &tick);
         forgive_own_pause(p);
         expire_sessions(p);
+        reap_containers(p);
         break;
     case PEER_ZAB:
         run_zab(p, event->zab);
@@ -700,6 +728,7 @@ struct peer *peer_new(const struct peer_config *config, struct data_tree *tree, 
     list_init(&p->settled);
     list_init(&p->revalidating);
     list_init(&p->actions.dirty);
+    reaper_init(&p->reaper, &config->reaper);
     watch_table_init(&p->watches, config->seed);
     session_table_init(&p->sessions, config->sid, config->start_ms, config->tick_time_ms, now_ms,
                        config->seed);
@@ -732,7 +761,8 @@ int64_t peer_start(struct peer *p, const struct zab_start *start)
     int64_t killed = is_alone ? data_tree_kill_orphans(p->tree, is_known_session, p) : 0;
     /* What every peer can read: twice jute.maxbuffer, as for logs and quorum packets. */
     struct zab_config config = {
-        .prep = { c->skip_acl, c->with_digest, 2 * (size_t)c->jute_maxbuffer },
+        .prep = { c->skip_acl, c->with_digest, 2 * (size_t)c->jute_maxbuffer,
+                  c->reaper.never_used_ms_max },
         .ensemble = c->ensemble,
         .tick_time_ms = c->tick_time_ms,
         .init_limit_ticks = c->init_limit_ticks,
@@ -757,7 +787,8 @@ void peer_replace_tree(struct peer *p, struct data_tree *tree)
 
 int64_t peer_deadline_ms(const struct peer *p)
 {
-    return zab_deadline_ms(&p->zab);
+    int64_t zab_ms = zab_deadline_ms(&p->zab);
+    return p->reaper.next_ms < zab_ms ? p->reaper.next_ms : zab_ms;
 }
 
 void peer_free(struct peer *p)

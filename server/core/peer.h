@@ -17,6 +17,7 @@
  */
 #include "common/prng.h"
 #include "server/core/client.h"
+#include "server/core/reaper.h"
 #include "server/core/session.h"
 #include "server/core/zab.h"
 #include "server/tree/data_tree.h"
@@ -77,6 +78,7 @@ struct peer_config {
     int32_t max_session_timeout_ms;
     int64_t snap_count;
     int32_t jute_maxbuffer;
+    struct reaper_config reaper;
     bool skip_acl;
     bool with_digest;
 };
@@ -90,6 +92,7 @@ struct peer_stats {
     int64_t latency_max_ms;
     int64_t digest_mismatches; /* txns whose digest was not that of our tree */
     int64_t expired_sessions;
+    int64_t reaped; /* container and TTL nodes that were to be deleted */
     int64_t proposed; /* by this server as the leader; the sizes below are of these */
     int64_t proposed_bytes_last;
     int64_t proposed_bytes_min;
@@ -108,7 +111,8 @@ struct peer {
     struct list settled;   /* clients whose held requests may start */
     struct list revalidating; /* clients whose sessions the leader is asked about */
     bool is_serving;
-    bool is_leader;        /* and serving: expires sessions */
+    bool is_leader;        /* and serving: expires sessions, deletes containers */
+    struct reaper reaper;
     uint64_t next_client_id;
     struct prng rng;
     int64_t txns_until_snapshot;

@@ -7,6 +7,7 @@
 
 #include "common/assert.h"
 #include "server/jute/txn.h"
+#include "server/tree/containers.h"
 #include "server/tree/ephemerals.h"
 #include "server/tree/mutant.h"
 #include "server/tree/path.h"
@@ -28,6 +29,7 @@ void prep_init(struct prep *p, const struct prep_config *config, const struct da
     p->skip_acl = config->skip_acl;
     p->with_digest = config->with_digest;
     p->entry_bytes_max = config->entry_bytes_max;
+    p->never_used_ms_max = config->never_used_ms_max;
     overlay_init(&p->overlay, tree->hash_seed);
 }
 
@@ -89,24 +91,76 @@ static struct slice append_sequence(struct prep_ctx *c, struct slice path, int32
     return (struct slice){ b->data, (int32_t)b->len };
 }
 
-/* Flags of create and create2. Container is stored as plain persistent: the kind follows the opcode. */
-static enum zk_err check_create_flags(const struct prep_ctx *c, int32_t flags)
+/* What the four kinds of create have in common; ttl_ms is -1 in those without. */
+static bool decode_create(int32_t type, struct wire *w, struct create_ttl_request *out)
 {
-    if (flags == CREATE_TTL || flags == CREATE_TTL_SEQUENTIAL) {
-        return c->p->tree->extended_types ? ZK_BAD_ARGUMENTS : ZK_UNIMPLEMENTED;
+    if (type == OP_CREATE_TTL) {
+        return create_ttl_request_decode(w, out);
     }
-    return flags >= CREATE_PERSISTENT && flags <= CREATE_CONTAINER ? ZK_OK : ZK_BAD_ARGUMENTS;
+    struct create_request r;
+    if (!create_request_decode(w, &r)) {
+        return false;
+    }
+    *out = (struct create_ttl_request){ r.path, r.data, r.acl, r.flags, -1 };
+    return true;
 }
 
-static void put_created(struct prep_ctx *c, struct slice parent_path,
-                        const struct node_view *parent, const struct create_txn *txn)
+/* Inside a multi the flags say what is made, whichever opcode the op has; OP_ERROR: flags for a TTL without
+ * one. */
+static int32_t create_type_in_multi(int32_t type, struct create_ttl_request *r)
 {
-    struct node_view old_parent = *parent;
+    if (r->flags == CREATE_TTL || r->flags == CREATE_TTL_SEQUENTIAL) {
+        return type == OP_CREATE_TTL ? type : OP_ERROR;
+    }
+    r->ttl_ms = -1;
+    if (r->flags == CREATE_CONTAINER) {
+        return OP_CREATE_CONTAINER;
+    }
+    return type == OP_CREATE2 ? type : OP_CREATE;
+}
+
+/* CreateMode.fromFlag, and whether the TTL goes with it. The kind that is stored follows the opcode, not the
+ * flags (client-protocol 4); a TTL node without a TTL, which Apache's leader takes, no applier can make. */
+static enum zk_err check_create_flags(const struct prep_ctx *c, int32_t type,
+                                      const struct create_ttl_request *r)
+{
+    if (r->flags < CREATE_PERSISTENT || r->flags > CREATE_TTL_SEQUENTIAL) {
+        return ZK_BAD_ARGUMENTS;
+    }
+    bool is_ttl = r->flags == CREATE_TTL || r->flags == CREATE_TTL_SEQUENTIAL;
+    if (is_ttl && !c->p->tree->extended_types) {
+        return ZK_UNIMPLEMENTED;
+    }
+    bool has_ttl = r->ttl_ms > 0 && r->ttl_ms <= TTL_MS_MAX;
+    if (type == OP_CREATE_TTL || is_ttl) {
+        return is_ttl && has_ttl && type == OP_CREATE_TTL ? ZK_OK : ZK_BAD_ARGUMENTS;
+    }
+    return ZK_OK;
+}
+
+static bool is_sequential(int32_t flags)
+{
+    return flags == CREATE_SEQUENTIAL || flags == CREATE_EPHEMERAL_SEQUENTIAL ||
+           flags == CREATE_TTL_SEQUENTIAL;
+}
+
+/* A node that is about to be made. */
+struct new_node {
+    struct slice path;
+    struct slice data;
+    struct vec acl;
+    int32_t parent_cversion;
+    int64_t ephemeral_owner; /* as it is stored */
+};
+
+static void put_created(struct prep_ctx *c, struct slice parent_path,
+                        const struct node_view *parent, const struct new_node *n)
+{
     struct node_view new_parent = *parent;
-    new_parent.stat.cversion = txn->parent_cversion;
+    new_parent.stat.cversion = n->parent_cversion;
     new_parent.stat.pzxid = c->zxid;
     new_parent.num_children++;
-    put_node(c, parent_path, &old_parent, &new_parent);
+    put_node(c, parent_path, parent, &new_parent);
     struct node_view nothing = { .exists = false };
     struct node_view node = {
         .exists = true,
@@ -116,12 +170,40 @@ static void put_created(struct prep_ctx *c, struct slice parent_path,
             .pzxid = c->zxid,
             .ctime_ms = c->req->time_ms,
             .mtime_ms = c->req->time_ms,
-            .ephemeral_owner = txn->ephemeral ? c->req->session_id : 0,
+            .ephemeral_owner = n->ephemeral_owner,
         },
-        .body_crc = znode_body_crc(txn->path, txn->data),
-        .acl = txn->acl,
+        .body_crc = znode_body_crc(n->path, n->data),
+        .acl = n->acl,
     };
-    put_node(c, txn->path, &nothing, &node);
+    put_node(c, n->path, &nothing, &node);
+}
+
+static int64_t stored_owner(const struct prep_ctx *c, int32_t type,
+                            const struct create_ttl_request *r)
+{
+    if (type == OP_CREATE_CONTAINER) {
+        return EPHEMERAL_OWNER_CONTAINER;
+    }
+    if (type == OP_CREATE_TTL) {
+        return ephemeral_owner_of_ttl(r->ttl_ms);
+    }
+    bool is_ephemeral = r->flags == CREATE_EPHEMERAL || r->flags == CREATE_EPHEMERAL_SEQUENTIAL;
+    return is_ephemeral ? c->req->session_id : 0;
+}
+
+static void fill_create_txn(int32_t type, const struct new_node *n, int64_t ttl_ms,
+                            union txn_body *out)
+{
+    if (type == OP_CREATE_CONTAINER) {
+        out->container =
+            (struct create_container_txn){ n->path, n->data, n->acl, n->parent_cversion };
+    } else if (type == OP_CREATE_TTL) {
+        out->ttl =
+            (struct create_ttl_txn){ n->path, n->data, n->acl, n->parent_cversion, ttl_ms };
+    } else {
+        out->create = (struct create_txn){ n->path, n->data, n->acl, n->ephemeral_owner != 0,
+                                           n->parent_cversion };
+    }
 }
 
 /* The ACL of the request in stored form, in scratch memory that lives until the next call. */
@@ -139,26 +221,49 @@ static enum zk_err fix_up_acl(struct prep_ctx *c, struct vec acl, struct vec *ou
     return err;
 }
 
-static enum zk_err prep_create(struct prep_ctx *c, struct wire *w, union txn_body *out)
+/* Under the literal parent, which must exist; path has its sequence number already. */
+static enum zk_err check_new_node(const struct prep_ctx *c, struct slice path,
+                                  const struct node_view *parent)
 {
-    struct create_request r;
-    if (!create_request_decode(w, &r)) {
+    if (!path_is_valid(path)) {
+        return ZK_BAD_ARGUMENTS;
+    }
+    struct node_view node;
+    overlay_get(&c->p->overlay, c->p->tree, path, &node);
+    if (node.exists) {
+        return ZK_NODE_EXISTS;
+    }
+    if (znode_kind(parent->stat.ephemeral_owner, c->p->tree->extended_types) == ZNODE_EPHEMERAL) {
+        return ZK_NO_CHILDREN_FOR_EPHEMERALS;
+    }
+    return ZK_OK;
+}
+
+/* *type is the opcode, and then the kind that is made. */
+static enum zk_err prep_create(struct prep_ctx *c, int32_t *type, struct wire *w,
+                               union txn_body *out)
+{
+    struct create_ttl_request r;
+    if (!decode_create(*type, w, &r) || slice_is_null(r.path)) {
         return ZK_MARSHALLING_ERROR;
     }
-    enum zk_err err = check_create_flags(c, r.flags);
+    if (c->req->type == OP_MULTI) {
+        *type = create_type_in_multi(*type, &r);
+        if (*type == OP_ERROR) {
+            return ZK_MARSHALLING_ERROR;
+        }
+    }
+    enum zk_err err = check_create_flags(c, *type, &r);
     if (err != ZK_OK) {
         return err;
     }
     struct slice parent_path;
     struct slice name;
-    if (slice_is_null(r.path)) {
-        return ZK_MARSHALLING_ERROR;
-    }
     if (has_nul(r.path) || !path_split(r.path, &parent_path, &name)) {
         return ZK_BAD_ARGUMENTS;
     }
-    struct create_txn txn = { .data = r.data };
-    err = fix_up_acl(c, r.acl, &txn.acl);
+    struct new_node n = { .data = r.data, .ephemeral_owner = stored_owner(c, *type, &r) };
+    err = fix_up_acl(c, r.acl, &n.acl);
     if (err != ZK_OK) {
         return err;
     }
@@ -170,23 +275,14 @@ static enum zk_err prep_create(struct prep_ctx *c, struct wire *w, union txn_bod
     if (!may(c, &parent, PERM_CREATE)) {
         return ZK_NO_AUTH;
     }
-    bool sequential = r.flags == CREATE_SEQUENTIAL || r.flags == CREATE_EPHEMERAL_SEQUENTIAL;
-    txn.path = sequential ? append_sequence(c, r.path, parent.stat.cversion) : r.path;
-    if (!path_is_valid(txn.path)) {
-        return ZK_BAD_ARGUMENTS;
+    n.path = is_sequential(r.flags) ? append_sequence(c, r.path, parent.stat.cversion) : r.path;
+    err = check_new_node(c, n.path, &parent);
+    if (err != ZK_OK) {
+        return err;
     }
-    struct node_view node;
-    get_node(c, txn.path, &node);
-    if (node.exists) {
-        return ZK_NODE_EXISTS;
-    }
-    if (znode_kind(parent.stat.ephemeral_owner, c->p->tree->extended_types) == ZNODE_EPHEMERAL) {
-        return ZK_NO_CHILDREN_FOR_EPHEMERALS;
-    }
-    txn.ephemeral = r.flags == CREATE_EPHEMERAL || r.flags == CREATE_EPHEMERAL_SEQUENTIAL;
-    txn.parent_cversion = (int32_t)((uint32_t)parent.stat.cversion + 1);
-    put_created(c, parent_path, &parent, &txn);
-    out->create = txn;
+    n.parent_cversion = (int32_t)((uint32_t)parent.stat.cversion + 1);
+    put_created(c, parent_path, &parent, &n);
+    fill_create_txn(*type, &n, r.ttl_ms, out);
     return ZK_OK;
 }
 
@@ -250,6 +346,29 @@ static enum zk_err prep_delete(struct prep_ctx *c, struct wire *w, union txn_bod
     }
     put_deleted(c, r.path, &node);
     out->delete.path = r.path;
+    return ZK_OK;
+}
+
+/* The leader to itself: the body is the path. Nothing that a client has written or filled meanwhile goes. */
+static enum zk_err prep_delete_container(struct prep_ctx *c, union txn_body *out)
+{
+    struct node_view node;
+    if (c->req->session_id != 0 || c->req->from_sid != 0) {
+        return ZK_UNIMPLEMENTED;
+    }
+    get_node(c, c->req->body, &node);
+    if (!node.exists) {
+        return ZK_NO_NODE;
+    }
+    if (node.num_children > 0) {
+        return ZK_NOT_EMPTY;
+    }
+    const struct container_rule rule = { c->p->never_used_ms_max, c->p->tree->extended_types };
+    if (!container_is_over(&node.stat, 0, c->req->time_ms, &rule)) {
+        return ZK_BAD_VERSION;
+    }
+    put_deleted(c, c->req->body, &node);
+    out->delete.path = c->req->body;
     return ZK_OK;
 }
 
@@ -423,13 +542,15 @@ static enum zk_err check_session(const struct prep_ctx *c)
 
 /* ---- one op, multi, request -------------------------------------------------------------------------------- */
 
-/* The op's record is read from w; the txn type is the opcode. */
-static enum zk_err prep_op(struct prep_ctx *c, int32_t type, struct wire *w, union txn_body *out)
+/* The op's record is read from w; *type is the opcode, and then the txn's type. */
+static enum zk_err prep_op(struct prep_ctx *c, int32_t *type, struct wire *w, union txn_body *out)
 {
-    switch (type) {
+    switch (*type) {
     case OP_CREATE:
     case OP_CREATE2:
-        return prep_create(c, w, out);
+    case OP_CREATE_CONTAINER:
+    case OP_CREATE_TTL:
+        return prep_create(c, type, w, out);
     case OP_DELETE:
         return prep_delete(c, w, out);
     case OP_SET_DATA:
@@ -458,14 +579,16 @@ static void put_sub_error(struct buf *out, enum zk_err err)
 /* Reads one op of a multi and steps over its record without preparing it. */
 static bool skip_op(int32_t type, struct wire *w)
 {
-    struct create_request create;
+    struct create_ttl_request create;
     struct delete_request delete;
     struct set_data_request set_data;
     struct check_request check;
     switch (type) {
     case OP_CREATE:
     case OP_CREATE2:
-        return create_request_decode(w, &create);
+    case OP_CREATE_CONTAINER:
+    case OP_CREATE_TTL:
+        return decode_create(type, w, &create);
     case OP_DELETE:
         return delete_request_decode(w, &delete);
     case OP_SET_DATA:
@@ -519,7 +642,10 @@ static enum zk_err prep_multi(struct prep_ctx *c, union txn_body *out)
             put_sub_error(subs, ZK_RUNTIME_INCONSISTENCY);
             continue;
         }
-        failed = prep_op(c, h.type, &w, &body);
+        failed = prep_op(c, &h.type, &w, &body);
+        if (failed == ZK_MARSHALLING_ERROR) {
+            break; /* of the whole request */
+        }
         if (failed != ZK_OK) {
             put_sub_error(subs, failed);
             continue;
@@ -533,18 +659,22 @@ static enum zk_err prep_multi(struct prep_ctx *c, union txn_body *out)
         c->p->digest = digest;
     }
     out->multi.txns = (struct vec){ count, { subs->data, (int32_t)subs->len } };
-    return ZK_OK;
+    return failed == ZK_MARSHALLING_ERROR ? failed : ZK_OK;
 }
 
 static enum zk_err prep_any(struct prep_ctx *c, union txn_body *out)
 {
     struct wire w;
+    int32_t type = c->req->type;
     wire_init(&w, c->req->body.data, slice_size(c->req->body));
     if (c->req->type == OP_CREATE_SESSION) {
         return prep_create_session(&w, out);
     }
     if (c->req->type == OP_CLOSE_SESSION) {
         return prep_close_session(c, out);
+    }
+    if (c->req->type == OP_DELETE_CONTAINER) {
+        return prep_delete_container(c, out);
     }
     enum zk_err err = check_session(c);
     if (err != ZK_OK) {
@@ -557,9 +687,11 @@ static enum zk_err prep_any(struct prep_ctx *c, union txn_body *out)
         return prep_set_acl(c, &w, out);
     case OP_CREATE:
     case OP_CREATE2:
+    case OP_CREATE_CONTAINER:
+    case OP_CREATE_TTL:
     case OP_DELETE:
     case OP_SET_DATA:
-        return prep_op(c, c->req->type, &w, out);
+        return prep_op(c, &type, &w, out);
     default:
         return ZK_UNIMPLEMENTED;
     }

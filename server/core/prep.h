@@ -22,6 +22,7 @@ struct prep {
     bool skip_acl;    /* skipACL=yes */
     bool with_digest; /* digest.enabled */
     size_t entry_bytes_max; /* what every peer can read (L11) */
+    int64_t never_used_ms_max; /* of a container that had no child yet; 0: for ever */
     struct buf acl_scratch; /* the fixed-up list of the op at hand */
     struct buf path_scratch;
     struct buf multi_scratch;
@@ -32,6 +33,7 @@ struct prep_config {
     bool skip_acl;
     bool with_digest;
     size_t entry_bytes_max;
+    int64_t never_used_ms_max;
 };
 
 void prep_init(struct prep *p, const struct prep_config *config, const struct data_tree *tree,

@@ -11,6 +11,8 @@ bool opcode_is_write(int32_t type)
     switch (type) {
     case OP_CREATE:
     case OP_CREATE2:
+    case OP_CREATE_CONTAINER:
+    case OP_CREATE_TTL:
     case OP_DELETE:
     case OP_SET_DATA:
     case OP_SET_ACL:
@@ -281,6 +283,8 @@ static void put_op_result(struct buf *out, const struct txn_result *r)
         put_slice(out, r->path);
         break;
     case OP_CREATE2:
+    case OP_CREATE_CONTAINER:
+    case OP_CREATE_TTL:
         put_slice(out, r->path);
         znode_stat_encode(out, &r->stat);
         break;
@@ -303,13 +307,19 @@ static bool multi_failed(const struct apply_result *r)
     return false;
 }
 
+/* All creates that answer with a Stat have create2's result. */
+static int32_t result_type(int32_t type)
+{
+    return type == OP_CREATE_CONTAINER || type == OP_CREATE_TTL ? OP_CREATE2 : type;
+}
+
 /* A failed multi's header says 0; each op carries its own code (client-protocol 10). */
 static void put_multi_result(struct buf *out, const struct apply_result *r)
 {
     bool failed = multi_failed(r);
     for (int32_t i = 0; i < r->sub_count; i++) {
         const struct txn_result *sub = &r->subs[i];
-        struct multi_header h = { failed ? OP_ERROR : sub->type, false, failed ? sub->err : 0 };
+        struct multi_header h = { failed ? OP_ERROR : result_type(sub->type), false, failed ? sub->err : 0 };
         multi_header_encode(out, &h);
         if (failed) {
             put_int(out, sub->err);

@@ -31,6 +31,7 @@
 #define AUTH_PACKET_FIELDS(F) F(int, type) F(string, scheme) F(buffer, auth)
 
 #define CREATE_REQUEST_FIELDS(F)     F(string, path) F(buffer, data) F(acls, acl) F(int, flags)
+#define CREATE_TTL_REQUEST_FIELDS(F) CREATE_REQUEST_FIELDS(F) F(long, ttl_ms)
 #define DELETE_REQUEST_FIELDS(F)     F(string, path) F(int, version)
 #define SET_DATA_REQUEST_FIELDS(F)   F(string, path) F(buffer, data) F(int, version)
 #define SET_ACL_REQUEST_FIELDS(F)    F(string, path) F(acls, acl) F(int, version)
@@ -79,6 +80,7 @@
     R(connect_response, CONNECT_RESPONSE_FIELDS)                                                   \
     R(auth_packet, AUTH_PACKET_FIELDS)                                                             \
     R(create_request, CREATE_REQUEST_FIELDS)                                                       \
+    R(create_ttl_request, CREATE_TTL_REQUEST_FIELDS)                                               \
     R(delete_request, DELETE_REQUEST_FIELDS)                                                       \
     R(set_data_request, SET_DATA_REQUEST_FIELDS)                                                   \
     R(set_acl_request, SET_ACL_REQUEST_FIELDS)                                                     \

@@ -6,6 +6,7 @@
 
 #include "common/assert.h"
 #include "common/xalloc.h"
+#include "server/tree/containers.h"
 #include "server/tree/ephemerals.h"
 #include "server/tree/image.h"
 #include "server/tree/path.h"
@@ -124,6 +125,37 @@ static bool is_undigested(const struct znode *parent)
             memcmp(parent->name, system, strlen(system)) == 0);
 }
 
+/* Where nodes of this kind are found without looking at all others. */
+static void file_by_kind(struct data_tree *t, struct znode *n)
+{
+    switch (znode_kind(n->stat.ephemeral_owner, t->extended_types)) {
+    case ZNODE_EPHEMERAL:
+        ephemerals_add(t, n);
+        break;
+    case ZNODE_CONTAINER:
+    case ZNODE_TTL:
+        containers_add(t, n);
+        break;
+    case ZNODE_PERSISTENT:
+        break;
+    }
+}
+
+static void unfile(struct data_tree *t, struct znode *n)
+{
+    switch (znode_kind(n->stat.ephemeral_owner, t->extended_types)) {
+    case ZNODE_EPHEMERAL:
+        ephemerals_remove(t, n);
+        break;
+    case ZNODE_CONTAINER:
+    case ZNODE_TTL:
+        containers_remove(t, n);
+        break;
+    case ZNODE_PERSISTENT:
+        break;
+    }
+}
+
 /* Makes a node and links it everywhere; takes the ACL reference over. parent is NULL for the root. */
 static struct znode *add_node(struct data_tree *t, struct znode *parent, struct slice path,
                               struct slice name, struct slice data, int64_t acl_id,
@@ -147,9 +179,7 @@ static struct znode *add_node(struct data_tree *t, struct znode *parent, struct 
         t->root = n;
     }
     htable_insert(&t->by_path, &n->by_path, path_hash(t, path));
-    if (znode_kind(stat->ephemeral_owner, t->extended_types) == ZNODE_EPHEMERAL) {
-        ephemerals_add(t, n);
-    }
+    file_by_kind(t, n);
     t->data_size += (int64_t)(slice_size(path) + slice_size(data));
     end_change(t, n);
     return n;
@@ -162,9 +192,7 @@ static void remove_node(struct data_tree *t, struct znode *n, struct slice path)
         tree_image_before_delete(t->image, n);
     }
     begin_change(t, n);
-    if (znode_kind(n->stat.ephemeral_owner, t->extended_types) == ZNODE_EPHEMERAL) {
-        ephemerals_remove(t, n);
-    }
+    unfile(t, n);
     t->data_size -= (int64_t)(slice_size(path) + slice_size(znode_data(n)));
     htable_remove(&t->by_path, &n->by_path);
     unlink_child(n);
@@ -548,6 +576,8 @@ static void init_tables(struct data_tree *t)
 {
     htable_init(&t->by_path);
     htable_init(&t->owners);
+    list_init(&t->containers);
+    t->containers_count = 0;
     acl_table_init(&t->acls, t->hash_seed);
     t->root = NULL;
     t->last_zxid = 0;

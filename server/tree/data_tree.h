@@ -33,12 +33,14 @@ struct tree_observer {
 struct data_tree {
     struct htable by_path;
     struct htable owners;      /* struct ephemeral_owner, see ephemerals.h */
+    struct list containers;    /* struct znode.by_owner, see containers.h */
     struct znode *root;
     struct acl_table acls;
     int64_t last_zxid;         /* last txn applied as a whole (L7) */
     uint64_t digest;           /* sum of znode_digest over all digested nodes */
     int64_t data_size;         /* bytes of all paths and data */
     int64_t ephemerals_count;
+    int64_t containers_count;  /* container and TTL nodes */
     int64_t quota_count;       /* zookeeper_limits nodes below /zookeeper/quota */
     bool extended_types;       /* extendedTypesEnabled */
     uint64_t hash_seed;

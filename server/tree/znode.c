@@ -5,8 +5,7 @@
 #include <string.h>
 #include <zlib.h>
 
-#define TTL_MARK  0xff00000000000000u
-#define TTL_VALUE 0x000000ffffffffffu
+#define TTL_MARK 0xff00000000000000u
 
 enum znode_kind znode_kind(int64_t ephemeral_owner, bool extended_types)
 {
@@ -24,7 +23,12 @@ enum znode_kind znode_kind(int64_t ephemeral_owner, bool extended_types)
 
 int64_t ephemeral_owner_of_ttl(int64_t ttl_ms)
 {
-    return (int64_t)(TTL_MARK | ((uint64_t)ttl_ms & TTL_VALUE));
+    return (int64_t)(TTL_MARK | ((uint64_t)ttl_ms & TTL_MS_MAX));
+}
+
+int64_t ephemeral_owner_ttl(int64_t ephemeral_owner)
+{
+    return (int64_t)((uint64_t)ephemeral_owner & TTL_MS_MAX);
 }
 
 struct znode_stat znode_stat_derive(const struct persisted_stat *p, int32_t data_len,

@@ -24,7 +24,7 @@ struct znode {
     struct znode *first_child;
     struct znode *next_sibling;
     struct znode *prev_sibling;
-    struct list by_owner; /* among the ephemerals of one session; else alone */
+    struct list by_owner; /* among the ephemerals of one session, or containers and TTL nodes; else alone */
     uint8_t *data;        /* owned; may be NULL when data_len <= 0 */
     struct persisted_stat stat;
     int64_t acl_id;
@@ -44,8 +44,10 @@ enum znode_kind { ZNODE_PERSISTENT, ZNODE_EPHEMERAL, ZNODE_CONTAINER, ZNODE_TTL 
 enum znode_kind znode_kind(int64_t ephemeral_owner, bool extended_types);
 
 #define EPHEMERAL_OWNER_CONTAINER INT64_MIN
-/* TTL in ms, 1 to 0xffffffffff, as a stored ephemeralOwner. */
+#define TTL_MS_MAX 0xffffffffff
+/* TTL in ms, 1 to TTL_MS_MAX, as a stored ephemeralOwner, and back. */
 int64_t ephemeral_owner_of_ttl(int64_t ttl_ms);
+int64_t ephemeral_owner_ttl(int64_t ephemeral_owner);
 
 /* What a client is shown: cversion is 2 * stored - children, marks of containers and TTLs are hidden. */
 struct znode_stat znode_stat_derive(const struct persisted_stat *p, int32_t data_len,

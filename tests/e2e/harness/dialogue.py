@@ -120,12 +120,25 @@ ACLS = [
 ]
 
 
+FLAGS = [4, 4, 5, 5, 6, 0, 1, 2, 3, 7]
+TTLS = [60000, 1, 0xFFFFFFFFFF, 0x10000000000, 0, -1]
+
+
+def random_ttl_body(rng, path, data):
+    flags, ttl = rng.choice(FLAGS), rng.choice(TTLS)
+    if flags not in (5, 6):
+        ttl = abs(ttl)  # Apache's server ends when it applies a TTL node without a TTL
+    return z.ttl_body(path, data, flags=flags, ttl=ttl)
+
+
 def random_op(rng, in_multi=False):
     path, data = rng.choice(PATHS), rng.choice(DATA)
     version = rng.choice([-1, -1, 0, 1, 2])
     writes = [
         (z.CREATE, z.create_body(path, data, rng.choice(ACLS[:3]), rng.choice([0, 0, 0, 1, 2, 3]))),
         (z.CREATE, z.create_body(path, data)),
+        (z.CREATE_CONTAINER, z.create_body(path, data, flags=rng.choice(FLAGS))),
+        (z.CREATE_TTL, random_ttl_body(rng, path, data)),
         (z.DELETE, z.versioned(path, version)),
         (z.SET_DATA, z.set_body(path, data, version)),
     ]

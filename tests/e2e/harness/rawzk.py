@@ -7,8 +7,9 @@ from collections import namedtuple
 
 CREATE, DELETE, EXISTS, GET_DATA, SET_DATA, GET_ACL, SET_ACL, GET_CHILDREN, SYNC = range(1, 10)
 PING, GET_CHILDREN2, CHECK, MULTI, CREATE2 = 11, 12, 13, 14, 15
-CREATE_CONTAINER, CREATE_TTL = 19, 21
+CHECK_WATCHES, REMOVE_WATCHES, CREATE_CONTAINER, CREATE_TTL, MULTI_READ = 17, 18, 19, 21, 22
 AUTH, SET_WATCHES, SET_WATCHES2, ADD_WATCH, CLOSE = 100, 101, 105, 106, -11
+GET_EPHEMERALS, GET_ALL_CHILDREN_NUMBER, WHO_AM_I = 103, 104, 107
 
 OPEN_ACL = [(31, "world", "anyone")]
 EVENT_NAMES = {1: "created", 2: "deleted", 3: "changed", 4: "children"}
@@ -55,6 +56,10 @@ def jacl(acl):
 
 def create_body(path, data=b"", acl=OPEN_ACL, flags=0):
     return jstr(path) + jbuf(data) + jacl(acl) + jint(flags)
+
+
+def ttl_body(path, data=b"", acl=OPEN_ACL, flags=5, ttl=60000):
+    return create_body(path, data, acl, flags) + jlong(ttl)
 
 
 def set_body(path, data, version=-1):
