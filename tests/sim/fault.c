@@ -11,6 +11,11 @@ static const char *const names[FAULT_KINDS] = {
     "clog", "lag",   "break-link", "break-votes", "break-client", "disk-call", "disk-slow",
 };
 
+const char *fault_name(enum fault_kind kind)
+{
+    return names[kind];
+}
+
 static struct node *any_node(struct world *w)
 {
     return &w->nodes[world_below(w, w->plan.server_count)];
@@ -122,6 +127,7 @@ static void break_link(struct world *w, bool is_client)
 static void happen(struct world *w, enum fault_kind kind)
 {
     struct node *n = any_node(w);
+    w->faults.counts[kind]++;
     world_note(w, n->index, names[kind], 0, 0);
     switch (kind) {
     case FAULT_KILL:
@@ -191,7 +197,6 @@ static void fault_event(struct world *w, const struct event *ev)
         return;
     }
     happen(w, pick_kind(w));
-    w->faults.count++;
     world_plan_event(w, world_below(w, 2 * w->faults.interval_us), NOBODY, fault_event);
 }
 

@@ -32,8 +32,10 @@ struct faults {
     int32_t weight[FAULT_KINDS]; /* 0: not in this run */
     int32_t weight_sum;
     int64_t interval_us; /* typical time from one to the next */
-    int64_t count;
+    int64_t counts[FAULT_KINDS];
 };
+
+const char *fault_name(enum fault_kind kind);
 
 void faults_init(struct world *w);
 /* The hostile time is over: everything is up, connected, and works from now on. */

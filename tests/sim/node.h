@@ -25,10 +25,10 @@ struct node {
     int32_t index;
     int64_t sid;
     struct ensemble ensemble;
+    int32_t commit_log_count;
     struct fake_fs *fs;
     bool is_up;
     bool is_paused;
-    bool is_failed; /* a file call failed in the middle of a step: the process ends */
     bool is_host_up;
     uint64_t life;
     struct list held; /* struct event.held: they wait while it is paused */
@@ -44,16 +44,19 @@ struct node {
     struct buf log_queue; /* struct log_entry_head and bytes, as in peer.actions.log_batch */
     struct buf log_busy;  /* the part being written */
     bool is_log_busy;
+    uint64_t log_serial; /* of the log thread */
     bool wants_roll;
     int64_t log_latency_us;
     bool is_imaging; /* a periodic snapshot is being written, slice by slice */
     struct tree_image image;
     struct snapshot_writer *writer;
-    bool is_not_truncated; /* to be told to the core next */
-    bool is_snapping;      /* SNAP_LOAD waits for its stream */
+    bool is_disk_bad;       /* a file call has failed: tried again from time to time */
+    bool is_failure_untold; /* to be told to the core next, as this: */
+    bool is_not_truncated;
+    bool is_snapping; /* SNAP_LOAD waits for its stream */
     int64_t snap_link;
     int64_t snap_zxid;
-    int64_t save_serial; /* the last SNAP_SAVE; an older one was given up */
+    uint64_t job_serial; /* the last SNAP_SAVE or RELOAD; an older one was given up */
     /* clock: its own pace */
     int64_t clock_base_ms;
     int64_t clock_ppm;

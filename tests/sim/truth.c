@@ -93,6 +93,7 @@ static void check_expiry(struct world *w, const struct node *n, const void *entr
     if (txn.hdr.type != OP_CLOSE_SESSION || txn.hdr.cxid != 0) {
         return;
     }
+    world_saw(w, SEEN_EXPIRY);
     const struct session_seen *s = find_session(&w->truth, txn.hdr.session_id);
     const int64_t unreported_us = 2500000;
     int64_t due_us = s ? s->touched_us + (int64_t)s->timeout_ms * 1000 / 5 * 4 - unreported_us : 0;
@@ -203,7 +204,7 @@ static void check_reign(struct world *w, struct node *n)
     zk_assert(epoch < EPOCHS_MAX);
     if (t->leader_life[epoch] == 0) {
         t->leader_life[epoch] = life;
-        t->reign_count++;
+        world_saw(w, SEEN_REIGN);
         world_note(w, n->index, "reigns", epoch, n->peer->zab.history.delivered_zxid);
         if (n->peer->zab.history.delivered_zxid < last_committed_before(t, epoch)) {
             sim_fail(w,

@@ -90,7 +90,6 @@ struct truth {
     int64_t committed_count;
     int64_t acked_zxid;              /* the highest zxid of an answered write */
     int64_t leader_life[EPOCHS_MAX]; /* of the one that served in that epoch; 0: none yet */
-    int64_t reign_count;
     struct op *ops;
     int64_t answer_count;
     struct op *lost; /* never answered */

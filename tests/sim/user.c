@@ -220,6 +220,9 @@ static void begin_something(struct world *w, struct user *u)
 
 static void drop_watch(struct world *w, struct user *u, int32_t i, bool has_fired)
 {
+    if (has_fired) {
+        world_saw(w, SEEN_WATCH_FIRED);
+    }
     u->watches[i].has_fired = has_fired;
     u->watches[i].seen_zxid = u->last_zxid;
     truth_watch_over(w, &u->watches[i]);
@@ -267,6 +270,7 @@ static void set_watches(struct world *w, struct user *u)
         put_slice(&lists[kind], slice_of_str(u->watches[i].path));
         counts[kind]++;
     }
+    world_saw(w, SEEN_WATCH_SET_AGAIN);
     begin_op(w, u, &frame, OP_SET_WATCHES, "");
     struct set_watches r = { .relative_zxid = u->last_zxid };
     r.data = (struct vec){ counts[0], { lists[0].data, (int32_t)lists[0].len } };
@@ -383,6 +387,10 @@ static void on_connect_answer(struct world *w, struct user *u, struct wire *in)
     if (u->session_id != 0 && u->session_id != r.session_id) {
         sim_fail(w, "user %d: another session than the one it asked for", u->index);
     }
+    if (u->session_id != 0 && u->server != u->last_server) {
+        world_saw(w, SEEN_SESSION_MOVED);
+    }
+    u->last_server = u->server;
     world_note(w, NOBODY, "session", u->index, r.session_id);
     u->session_id = r.session_id;
     u->timeout_ms = r.timeout_ms;
@@ -410,6 +418,9 @@ static void on_answer(struct world *w, struct user *u, const struct reply_header
     add_watch(u, &op);
     if (op.type == OP_SET_WATCHES) {
         renew_watches(u, op.zxid);
+    }
+    if (op.type == OP_GET_DATA && op.synced_us != 0) {
+        world_saw(w, SEEN_SYNC_READ);
     }
     world_note(w, NOBODY, "answer", op.user << 16 | op.xid, op.zxid);
     if (opcode_is_write(op.type) && op.err == ZK_OK) {
@@ -510,7 +521,8 @@ static void tick_event(struct world *w, const struct event *ev)
     struct user *u = &w->users[ev->a];
     if (u->state == USER_DOWN && w->now_us >= u->retry_at_us) {
         u->state = USER_DIALING;
-        net_connect_user(w, u->index, (int32_t)world_below(w, w->plan.server_count));
+        u->server = (int32_t)world_below(w, w->plan.server_count);
+        net_connect_user(w, u->index, u->server);
     } else if (u->state == USER_CONNECTING && w->now_us - u->heard_us > patience_us(w)) {
         go_down(w, u);
     } else if (u->state == USER_READY) {

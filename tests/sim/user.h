@@ -23,6 +23,8 @@ struct user {
     int64_t pace_us; /* from one request to the next, at most */
     enum user_state state;
     struct link *link;
+    int32_t server;      /* dialled or connected */
+    int32_t last_server; /* that the session was confirmed at */
     int64_t retry_at_us;
     int64_t session_id; /* 0: none */
     int32_t timeout_ms;

@@ -126,6 +126,16 @@ void world_note(struct world *w, int32_t node, const char *what, int64_t a, int6
     }
 }
 
+const char *sight_name(enum sight sight)
+{
+    static const char *const names[SIGHTS] = {
+        "reign",       "diff",        "trunc",     "snap",          "reload",
+        "disk-failed", "disk-works",  "snapshot",  "session-moved", "expiry",
+        "watch-fired", "watch-again", "sync-read",
+    };
+    return names[sight];
+}
+
 void sim_fail(const struct world *w, const char *fmt, ...)
 {
     va_list ap;
@@ -258,11 +268,10 @@ void world_run(uint64_t seed, bool is_verbose, struct run_result *out)
         .events = w->event_count,
         .txns = w->truth.committed_count,
         .answers = w->truth.answer_count,
-        .reigns = w->truth.reign_count,
-        .snaps = w->snaps,
-        .truncs = w->truncs,
         .served_us = w->served_us,
     };
+    memcpy(out->faults, w->faults.counts, sizeof(out->faults));
+    memcpy(out->sights, w->sights, sizeof(out->sights));
     stop(w);
     free(w);
 }

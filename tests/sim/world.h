@@ -44,6 +44,24 @@ enum { NOBODY = -1 };
 /* After the healing one server may be half dead for a while. */
 enum grey_failure { GREY_NONE, GREY_DEAF, GREY_MUTE };
 
+/* What faults and chance lead to, counted: a way through the product that no run takes is not tested. */
+enum sight {
+    SEEN_REIGN,         /* a leader begins to serve */
+    SEEN_DIFF,          /* a learner gets nothing or some proposals */
+    SEEN_TRUNC,         /* it cuts its log */
+    SEEN_SNAP,          /* it takes the leader's tree */
+    SEEN_RELOAD,        /* and gives it up again: memory is what the disk has */
+    SEEN_DISK_FAILED,   /* a server leaves the quorum for its disk */
+    SEEN_DISK_WORKS,    /* and comes back without a restart */
+    SEEN_SNAPSHOT,      /* a periodic snapshot is written */
+    SEEN_SESSION_MOVED, /* a user goes on with its session on another server */
+    SEEN_EXPIRY,        /* the leader ends a session */
+    SEEN_WATCH_FIRED,
+    SEEN_WATCH_SET_AGAIN, /* after a new connection */
+    SEEN_SYNC_READ,
+    SIGHTS,
+};
+
 /* How a run is set up; decided by the seed. */
 struct world_plan {
     int32_t server_count;
@@ -68,8 +86,7 @@ struct world {
     uint64_t trace; /* hash of everything that was noted */
     bool is_verbose;
     bool is_hostile;
-    int64_t snaps;  /* trees taken from a leader */
-    int64_t truncs; /* logs cut for a leader */
+    int64_t sights[SIGHTS];
     int64_t served_us;
     bool is_ending; /* users begin nothing new */
     struct net net;
@@ -85,9 +102,8 @@ struct run_result {
     uint64_t events;
     int64_t txns;
     int64_t answers;
-    int64_t reigns;
-    int64_t snaps;
-    int64_t truncs;
+    int64_t faults[FAULT_KINDS];
+    int64_t sights[SIGHTS];
     int64_t served_us; /* from the healing until every user had been served */
 };
 
@@ -102,6 +118,12 @@ void world_release(struct world *w, struct node *n);
 
 /* Notes what happens: into the trace hash, and as a status line with -v. */
 void world_note(struct world *w, int32_t node, const char *what, int64_t a, int64_t b);
+
+static inline void world_saw(struct world *w, enum sight sight)
+{
+    w->sights[sight]++;
+}
+const char *sight_name(enum sight sight);
 
 static inline int64_t world_below(struct world *w, int64_t bound)
 {
