@@ -61,7 +61,9 @@ static void on_state(void *owner, enum zkc_event event)
     if (event == ZKC_WENT_OFFLINE && fs->options.offline == FUSEFS_OFFLINE_ERROR) {
         notify_forget_everything(fs);
     }
-    notify_session_changed(fs);
+    if (event != ZKC_DOUBTFUL) { /* no state that anybody is shown */
+        notify_session_changed(fs);
+    }
 }
 
 /* ---- FUSE -------------------------------------------------------------------------------------------------------- */

@@ -150,7 +150,7 @@ static void on_multi(void *arg, const struct zkc_result *result)
 static struct zkc_step set_step(enum zkc_step_type type, const char *path, const struct value *v,
                                 int32_t version)
 {
-    struct zkc_step step = { type, path, v ? v->bytes : NULL, v ? (int)v->len : -1, version };
+    struct zkc_step step = { type, path, v ? v->bytes : NULL, v ? (int)v->len : -1, version, 0 };
     return step;
 }
 

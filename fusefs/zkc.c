@@ -78,6 +78,8 @@ static void on_connected(struct zkc *z, zhandle_t *zh, bool read_only)
     z->connected = true;
     z->read_only = read_only;
     z->offline = false;
+    z->doubtful = false;
+    z->timeout_ms = zoo_recv_timeout(zh);
     z->connections++;
     resend_locked(z, &refused);
     pthread_mutex_unlock(&z->lock);
@@ -343,6 +345,18 @@ static void give_late_answers(struct late_answer *late)
     }
 }
 
+/* Whether the session may have ended by now. The library notices silence after two thirds of the timeout
+ * that the server counts from the last word it had of us, so a third is left once the connection is lost. */
+static bool check_doubtful_locked(struct zkc *z, int64_t now_ms)
+{
+    int left_ms = z->timeout_ms / 3 - 2 * KEEPER_PERIOD_MS;
+    if (z->connected || z->doubtful || z->connections == 0 || now_ms - z->lost_ms < left_ms) {
+        return false;
+    }
+    z->doubtful = true;
+    return true;
+}
+
 /* Whether the mount has just gone offline. */
 static bool check_offline_locked(struct zkc *z, int64_t now_ms)
 {
@@ -361,6 +375,7 @@ static void *keeper_main(void *arg)
     while (!z->stopping) {
         int64_t now_ms = clock_now_ms();
         bool reopen = z->reopen && now_ms - reopened_ms >= REOPEN_DELAY_MS;
+        bool is_in_doubt = check_doubtful_locked(z, now_ms);
         bool went_offline = check_offline_locked(z, now_ms);
         struct list late;
         list_init(&late);
@@ -370,13 +385,16 @@ static void *keeper_main(void *arg)
         list_init(&due);
         collect_due_locked(z, now_ms, &due);
         bool has_calls = abandoned || !list_is_empty(&late) || !list_is_empty(&due);
-        if (reopen || went_offline || has_calls) {
+        if (reopen || is_in_doubt || went_offline || has_calls) {
             z->reopen = z->reopen && !reopen;
             pthread_mutex_unlock(&z->lock);
             zkc_call_fail_all(&late, ZOPERATIONTIMEOUT);
             give_late_answers(abandoned);
             for (struct list *l = list_pop_front(&due); l; l = list_pop_front(&due)) {
                 zkc_call_submit(z, list_entry(l, struct zkc_call, link));
+            }
+            if (is_in_doubt) {
+                z->callbacks.on_state(z->callbacks.owner, ZKC_DOUBTFUL);
             }
             if (went_offline) {
                 log_warn("zkc", "no server for a whole session timeout, offline");
@@ -494,6 +512,14 @@ bool zkc_is_offline(struct zkc *z)
     bool offline = z->offline;
     pthread_mutex_unlock(&z->lock);
     return offline;
+}
+
+int64_t zkc_session_id(struct zkc *z)
+{
+    pthread_mutex_lock(&z->lock);
+    int64_t id = z->client_id.client_id;
+    pthread_mutex_unlock(&z->lock);
+    return id;
 }
 
 static const char *state_name_locked(const struct zkc *z)

@@ -36,6 +36,7 @@ enum zkc_event {
     ZKC_CONNECTED,    /* the same session as before */
     ZKC_NEW_SESSION,  /* connected, and there are no watches yet */
     ZKC_DISCONNECTED, /* requests are parked from now on */
+    ZKC_DOUBTFUL,     /* without a server for so long that the session may have been ended */
     ZKC_WENT_OFFLINE, /* the session timeout has passed without a server: ZKC_OFFLINE from now on */
     ZKC_EXPIRED,      /* the session and its ephemerals are gone; a new one is being opened */
 };
@@ -47,7 +48,8 @@ struct zkc_result {
     int value_len;                       /* -1 for null data */
     const struct String_vector *names;   /* zkc_children */
     const struct ACL_vector *acl;        /* zkc_get_acl */
-    const struct zoo_op_result *results; /* zkc_multi: one for each step */
+    const char *name;                    /* zkc_create_mode: the path that was made */
+    const struct zoo_op_result *results; /* zkc_multi: one for each step; a create's value is its path */
 };
 
 /* Everything in result is valid during the call only. */
@@ -73,8 +75,9 @@ struct zkc_step {
     const void *data; /* NULL with len -1: null data */
     int len;
     int version; /* -1: any */
+    int mode;    /* of a create: 0 or ZOO_EPHEMERAL ... */
 };
-enum { ZKC_STEPS_MAX = 4 };
+enum { ZKC_STEPS_MAX = 8 };
 
 struct zkc_info {
     int64_t session_id;
@@ -112,11 +115,16 @@ void zkc_set(struct zkc *z, const char *path, const void *data, int len, int ver
 /* len -1 creates null data. A persistent node with an open ACL. */
 void zkc_create(struct zkc *z, const char *path, const void *data, int len, zkc_done_fn done,
                 void *arg);
+/* The same of another kind: ZOO_EPHEMERAL, ZOO_EPHEMERAL_SEQUENTIAL, ZOO_CONTAINER ... */
+void zkc_create_mode(struct zkc *z, const char *path, const void *data, int len, int mode,
+                     zkc_done_fn done, void *arg);
 void zkc_delete(struct zkc *z, const char *path, int version, zkc_done_fn done, void *arg);
 void zkc_multi(struct zkc *z, const struct zkc_step *steps, int count, zkc_done_fn done, void *arg);
 
 bool zkc_is_connected(struct zkc *z);
 bool zkc_is_offline(struct zkc *z);
+/* Of the session that is, or was last, connected. */
+int64_t zkc_session_id(struct zkc *z);
 void zkc_get_info(struct zkc *z, struct zkc_info *out);
 /* Requests handed to libzookeeper, by kind: "get", "exists" ... NULL ends the list. */
 const char *zkc_request_name(int index);

@@ -26,6 +26,7 @@ void zkc_call_free(struct zkc_call *call)
     for (int i = 0; call->steps && i < call->steps->count; i++) {
         free(call->steps->paths[i]);
         free(call->steps->data[i]);
+        free(call->steps->made[i]);
     }
     free(call->steps);
     free(call->path);
@@ -121,8 +122,7 @@ static void on_acl(int rc, struct ACL_vector *acl, struct Stat *stat, const void
 
 static void on_created(int rc, const char *name, const struct Stat *stat, const void *arg)
 {
-    (void)name;
-    struct zkc_result result = { .rc = rc, .stat = stat };
+    struct zkc_result result = { .rc = rc, .stat = stat, .name = name };
     on_answer((struct zkc_call *)arg, &result);
 }
 
@@ -169,8 +169,8 @@ static int hand_over_write(struct zkc *z, struct zkc_call *call)
     case ZKC_OP_SET:
         return zoo_aset(z->zh, call->path, call->data, call->len, call->version, on_stat, call);
     case ZKC_OP_CREATE:
-        return zoo_acreate2(z->zh, call->path, call->data, call->len, &ZOO_OPEN_ACL_UNSAFE, 0,
-                            on_created, call);
+        return zoo_acreate2(z->zh, call->path, call->data, call->len, &ZOO_OPEN_ACL_UNSAFE,
+                            call->mode, on_created, call);
     case ZKC_OP_DELETE:
         return zoo_adelete(z->zh, call->path, call->version, on_void, call);
     default:
@@ -291,8 +291,15 @@ void zkc_set(struct zkc *z, const char *path, const void *data, int len, int ver
 void zkc_create(struct zkc *z, const char *path, const void *data, int len, zkc_done_fn done,
                 void *arg)
 {
+    zkc_create_mode(z, path, data, len, 0, done, arg);
+}
+
+void zkc_create_mode(struct zkc *z, const char *path, const void *data, int len, int mode,
+                     zkc_done_fn done, void *arg)
+{
     struct zkc_call *call = call_new(z, ZKC_OP_CREATE, path, 0, done, arg);
     call_set_data(call, data, len);
+    call->mode = mode;
     zkc_call_submit(z, call);
 }
 
@@ -302,6 +309,9 @@ void zkc_delete(struct zkc *z, const char *path, int version, zkc_done_fn done, 
     call->version = version;
     zkc_call_submit(z, call);
 }
+
+/* A sequence number and a NUL. */
+enum { MADE_EXTRA_BYTES = 12 };
 
 static void add_step(struct zkc_steps *steps, const struct zkc_step *step)
 {
@@ -318,7 +328,9 @@ static void add_step(struct zkc_steps *steps, const struct zkc_step *step)
         zoo_check_op_init(op, path, step->version);
         break;
     case ZKC_STEP_CREATE:
-        zoo_create_op_init(op, path, data, step->len, &ZOO_OPEN_ACL_UNSAFE, 0, NULL, 0);
+        steps->made[i] = xcalloc(1, strlen(path) + MADE_EXTRA_BYTES);
+        zoo_create_op_init(op, path, data, step->len, &ZOO_OPEN_ACL_UNSAFE, step->mode,
+                           steps->made[i], (int)strlen(path) + MADE_EXTRA_BYTES);
         break;
     case ZKC_STEP_SET:
         zoo_set_op_init(op, path, data, step->len, step->version, &steps->stats[i]);

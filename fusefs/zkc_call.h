@@ -43,6 +43,8 @@ struct zkc {
     bool connected;         /* by lock */
     bool read_only;         /* by lock */
     bool offline;           /* by lock */
+    bool doubtful;          /* by lock */
+    int timeout_ms;         /* by lock; negotiated */
     bool reopen;            /* by lock: the session is beyond repair */
     bool takes_over;        /* by lock: ... or only its handle is */
     bool has_no_watches;    /* by lock: the handle has not been connected yet */
@@ -69,6 +71,7 @@ struct zkc_steps {
     struct Stat stats[ZKC_STEPS_MAX];
     char *paths[ZKC_STEPS_MAX]; /* owned */
     void *data[ZKC_STEPS_MAX];  /* owned */
+    char *made[ZKC_STEPS_MAX];  /* owned; buffers for the paths of creates */
 };
 
 struct zkc_call {
@@ -80,6 +83,7 @@ struct zkc_call {
     void *data; /* owned; NULL is null data */
     int len;
     int version;
+    int mode; /* of a create */
     struct zkc_steps *steps; /* owned; ZKC_OP_MULTI only */
     int64_t due_ms;          /* monotonic; when a delayed call is to be sent */
     int64_t deadline_ms;     /* monotonic; INT64_MAX: none */
