@@ -3,9 +3,9 @@
 #define FUSEFS_FETCH_H
 
 /*
- * Reads with a watch, and what happens when a watch fires: the only way by which the cache learns of
- * other clients' changes. All requests of one call leave in one burst. Answers are handled on zkc's
- * completion thread.
+ * Reads with a watch, for an operation that waits for them. All requests of one call leave in one burst.
+ * Answers are handled on zkc's completion thread (fetch_read.h); what is read because a watch fired is in
+ * refetch.h.
  */
 #include <stddef.h>
 
@@ -29,16 +29,5 @@ void fetch_arm(struct fusefs *fs, struct inode *dir, fetch_done_fn done, void *a
 /* Reads what is not known yet of inodes that the caller holds until done: stat, kind, ACL. */
 void fetch_inodes(struct fusefs *fs, struct inode *const *inodes, size_t count, fetch_done_fn done,
                   void *arg);
-
-/* CHANGE_LISTED: remembers the inode; the lock is held. fetch_pump then sends the requests, without. */
-void fetch_note_listed(struct fusefs *fs, struct inode *inode);
-void fetch_pump(struct fusefs *fs);
-
-/* zkc's watch callback. */
-void fetch_on_watch(void *owner, int type, const char *path);
-/* zkc's watch_bytes callback. */
-size_t fetch_watch_bytes(void *owner);
-/* A session without watches: everything needed is read again, and differences are raised. */
-void fetch_everything(struct fusefs *fs);
 
 #endif

@@ -7,7 +7,7 @@
  *
  *   thread            works on
  *   FUSE workers      ops_*.c: answer from the cache, or ask zkc and return; never wait
- *   zkc completion    fetch.c, commit.c, rest of ops_*.c: bring the cache up to date, reply
+ *   zkc completion    fetch_read.c, refetch.c, commit.c, rest of ops_*.c: update the cache, reply
  *   zkc keeper        deadlines, offline, a new session
  *   notify            notify.c: kernel notices, event helper
  */
@@ -40,7 +40,7 @@ struct fusefs {
     struct fusefs_options options; /* owned copy */
     pthread_mutex_t lock;          /* see inode.h for the order */
     struct cache cache;            /* by lock */
-    struct list to_read;           /* by lock: struct fetch_item, new names to be read */
+    struct list to_read;           /* by lock: struct refetch_item, new names to be read */
     struct readahead readahead;    /* by lock */
     struct helper_view view;       /* by lock; written by the notify thread */
     struct zkc *zkc;

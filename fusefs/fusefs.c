@@ -16,7 +16,7 @@
 #include "common/log.h"
 #include "common/xalloc.h"
 #include "fusefs/event_helper.h"
-#include "fusefs/fetch.h"
+#include "fusefs/refetch.h"
 #include "fusefs/fs.h"
 #include "fusefs/notify.h"
 #include "fusefs/ops.h"
@@ -56,7 +56,7 @@ static void on_state(void *owner, enum zkc_event event)
 {
     struct fusefs *fs = owner;
     if (event == ZKC_NEW_SESSION) {
-        fetch_everything(fs);
+        refetch_everything(fs);
     }
     if (event == ZKC_WENT_OFFLINE && fs->options.offline == FUSEFS_OFFLINE_ERROR) {
         notify_forget_everything(fs);
@@ -137,7 +137,7 @@ int fusefs_new(const struct fusefs_options *options, struct fusefs **out)
         goto err_queue;
     }
     fs->helper_pid = event_helper_pid(fs->helper);
-    struct zkc_callbacks callbacks = { fetch_on_watch, on_state, fetch_watch_bytes, fs };
+    struct zkc_callbacks callbacks = { refetch_on_watch, on_state, refetch_watch_bytes, fs };
     fs->zkc = zkc_new(&fs->options, &callbacks);
     err = notify_start(fs);
     if (err) {

@@ -10,7 +10,7 @@
 #include "common/xalloc.h"
 #include "fusefs/attr.h"
 #include "fusefs/event_helper.h"
-#include "fusefs/fetch.h"
+#include "fusefs/refetch.h"
 #include "fusefs/fs.h"
 #include "fusefs/handle.h"
 #include "fusefs/name.h"
@@ -91,7 +91,7 @@ void notify_on_change(void *owner, enum change change, struct inode *inode)
 {
     struct fusefs *fs = owner;
     if (change == CHANGE_LISTED) {
-        fetch_note_listed(fs, inode);
+        refetch_note_listed(fs, inode);
         return;
     }
     if (!may_be_watched(inode)) {
