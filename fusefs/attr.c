@@ -27,6 +27,7 @@ static mode_t control_mode(const struct fusefs *fs, enum inode_kind kind)
     case INODE_CONTROL_DIR:
         return S_IFDIR | (0555 & ~umask_bits);
     case INODE_CONTROL_DATA:
+    case INODE_CONTROL_ACL:
         return S_IFREG | (0666 & ~umask_bits);
     default:
         return S_IFREG | (0444 & ~umask_bits);

@@ -15,6 +15,7 @@ void cache_init(struct cache *c, uint64_t seed, size_t value_bytes_max,
 {
     inode_table_init(&c->table, seed);
     c->value_bytes_max = value_bytes_max;
+    c->new_perms = PERMS_ALL;
     c->on_change = on_change;
     c->owner = owner;
 }
@@ -340,8 +341,8 @@ struct inode *cache_created(struct cache *c, struct inode *dir, const char *name
     inode->announce = false;
     inode->stat = *stat;
     inode->stat_known = true;
-    inode->perms_known = true; /* the open ACL */
-    inode->perms = PERMS_ALL;
+    inode->perms_known = true;
+    inode->perms = c->new_perms;
     if (inode->kind == INODE_UNKNOWN) {
         inode_set_kind(inode, kind);
     }
@@ -349,6 +350,21 @@ struct inode *cache_created(struct cache *c, struct inode *dir, const char *name
         listing_add(&dir->listing, name);
     }
     return inode;
+}
+
+void cache_acl_was_set(struct cache *c, struct inode *inode, int32_t aversion)
+{
+    if (inode->stat_known && !inode->dead && inode->stat.aversion == aversion) {
+        inode->stat.aversion = aversion + 1;
+        inode->perms_known = false;
+        report(c, CHANGE_ATTR, inode);
+    }
+}
+
+struct inode *cache_turn_into_file(struct cache *c, struct inode *inode, const struct Stat *stat,
+                                   const void *data, int len, int64_t now_ms)
+{
+    return cache_learn_value(c, replace(c, inode), stat, data, len, now_ms);
 }
 
 void cache_removed(struct cache *c, struct inode *inode)

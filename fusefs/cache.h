@@ -29,6 +29,7 @@ enum change {
 struct cache {
     struct inode_table table;
     size_t value_bytes_max; /* kept at most, one value apart */
+    unsigned new_perms;     /* that the ACL of new znodes grants to this session */
     void (*on_change)(void *owner, enum change change, struct inode *inode);
     void *owner;
 };
@@ -61,6 +62,11 @@ void cache_wrote(struct cache *c, struct inode *inode, const struct Stat *stat, 
 /* This mount has created the znode; returns its inode. */
 struct inode *cache_created(struct cache *c, struct inode *dir, const char *name,
                             const struct Stat *stat, enum inode_kind kind);
+/* This mount has replaced the ACL that had this aversion. */
+void cache_acl_was_set(struct cache *c, struct inode *inode, int32_t aversion);
+/* The directory, a leaf with these data, is a file from now on: another inode, which is announced. */
+struct inode *cache_turn_into_file(struct cache *c, struct inode *inode, const struct Stat *stat,
+                                   const void *data, int len, int64_t now_ms);
 /* This mount has deleted the znode. */
 void cache_removed(struct cache *c, struct inode *inode);
 /* This mount has renamed a file or an empty directory: the inode now shows the znode at name in dir, and what stood there is dead.

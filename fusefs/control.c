@@ -64,7 +64,7 @@ struct inode *control_get_file(struct fusefs *fs, struct inode *control_dir, con
     return NULL;
 }
 
-/* ---- stat and acl ----------------------------------------------------------------------------------------- */
+/* ---- stat ------------------------------------------------------------------------------------------------ */
 
 /* As Java's Date.toString() has it, in the local time zone. */
 static void print_date(struct buf *out, const char *label, int64_t ms)
@@ -90,25 +90,6 @@ void control_print_stat(const struct Stat *stat, struct buf *out)
     buf_printf(out, "ephemeralOwner = 0x%" PRIx64 "\n", stat->ephemeralOwner);
     buf_printf(out, "dataLength = %d\n", stat->dataLength);
     buf_printf(out, "numChildren = %d\n", stat->numChildren);
-}
-
-void control_print_acl(const struct ACL_vector *acl, struct buf *out)
-{
-    for (int i = 0; acl && i < acl->count; i++) {
-        const struct ACL *entry = &acl->data[i];
-        buf_printf(out, "%s:%s:", entry->id.scheme, entry->id.id);
-        /* In zkCli's order. */
-        static const struct {
-            char letter;
-            int perm;
-        } letters[] = { { 'c', 4 }, { 'd', 8 }, { 'r', 1 }, { 'w', 2 }, { 'a', 16 } };
-        for (size_t k = 0; k < sizeof(letters) / sizeof(letters[0]); k++) {
-            if (entry->perms & letters[k].perm) {
-                buf_append(out, &letters[k].letter, 1);
-            }
-        }
-        buf_append(out, "\n", 1);
-    }
 }
 
 /* ---- session and stats ------------------------------------------------------------------------------------- */

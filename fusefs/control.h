@@ -29,7 +29,5 @@ struct inode *control_get_file(struct fusefs *fs, struct inode *control_dir, con
 void control_print(struct fusefs *fs, const struct inode *file, struct buf *out);
 /* The eleven lines that zkCli prints. */
 void control_print_stat(const struct Stat *stat, struct buf *out);
-/* "scheme:id:perms" a line. */
-void control_print_acl(const struct ACL_vector *acl, struct buf *out);
 
 #endif

@@ -20,6 +20,7 @@
 #include "fusefs/fs.h"
 #include "fusefs/notify.h"
 #include "fusefs/ops.h"
+#include "fusefs/perms.h"
 #include "fusefs/serve.h"
 #include "fusefs/session_io.h"
 
@@ -42,6 +43,7 @@ static void copy_options(struct fusefs_options *to, const struct fusefs_options 
     to->hosts = copy_str(from->hosts);
     to->control_name = copy_str(from->control_name);
     to->auth_file = copy_str(from->auth_file);
+    to->acl = copy_str(from->acl);
     to->mount_options = copy_str(from->mount_options);
     to->auths = xcalloc(from->auth_count ? from->auth_count : 1, sizeof(*to->auths));
     for (size_t i = 0; i < from->auth_count; i++) {
@@ -139,6 +141,8 @@ int fusefs_new(const struct fusefs_options *options, struct fusefs **out)
     fs->helper_pid = event_helper_pid(fs->helper);
     struct zkc_callbacks callbacks = { refetch_on_watch, on_state, refetch_watch_bytes, fs };
     fs->zkc = zkc_new(&fs->options, &callbacks);
+    fs->cache.new_perms =
+        perms_granted(zkc_new_acl(fs->zkc), fs->options.auths, fs->options.auth_count);
     err = notify_start(fs);
     if (err) {
         goto err_zkc;

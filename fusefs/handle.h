@@ -28,6 +28,16 @@
 
 struct fusefs;
 struct cache;
+struct handle;
+
+/* What a file that is no znode does in its own way; NULL: as a znode's. Each but release answers req. */
+struct handle_ops {
+    void (*read)(struct fusefs *fs, fuse_req_t req, struct handle *h, size_t size, off_t offset);
+    void (*write)(struct fusefs *fs, fuse_req_t req, struct handle *h, const char *bytes,
+                  size_t len, off_t offset);
+    void (*flush)(struct fusefs *fs, fuse_req_t req, struct handle *h); /* fsync too */
+    void (*release)(struct fusefs *fs, struct handle *h); /* before handle_release */
+};
 
 struct handle {
     struct list link;    /* in inode->handles until released */
@@ -35,6 +45,7 @@ struct handle {
     struct inode *inode; /* referenced; what was opened */
     struct inode *node;  /* referenced; whose znode it is: the same, or the directory of .zk/data */
     struct value *value; /* counted; the version that is read or changed; NULL: not loaded yet */
+    const struct handle_ops *ops; /* NULL: a znode's */
     pid_t opener;        /* thread that opened it, as FUSE tells */
     pid_t changer;       /* thread that wrote or truncated last */
     bool is_fresh;       /* nothing has been done with it */

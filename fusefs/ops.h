@@ -13,6 +13,8 @@
 #include "fusefs/inode.h"
 #include "fusefs/stats.h"
 
+struct handle;
+
 /* Adds each family to the table. */
 void ops_meta_fill(struct fuse_lowlevel_ops *ops);
 void ops_dir_fill(struct fuse_lowlevel_ops *ops);
@@ -27,10 +29,18 @@ struct fusefs *ops_begin(fuse_req_t req, enum stats_op op);
 int ops_gate(struct fusefs *fs);
 /* The same for what changes something: EROFS on a read-only mount too. */
 int ops_write_gate(struct fusefs *fs);
+/* The same for opening a file for write: EHOSTDOWN without a server, since such a write could only fail at
+ * close, which shells do not look at. */
+int ops_open_write_gate(struct fusefs *fs);
 
 /* The inode with a reference for the caller; NULL: ESTALE (in *err), dead ones too. */
 struct inode *ops_get_inode(struct fusefs *fs, fuse_ino_t ino, int *err);
 void ops_put_inode(struct fusefs *fs, struct inode *inode);
+
+/* Answers with the open file h, or releases it if nobody takes it any more. */
+void ops_reply_open(struct fusefs *fs, fuse_req_t req, struct handle *h, struct fuse_file_info *fi);
+/* Answers with what h has at this offset. */
+void ops_reply_read(struct fusefs *fs, fuse_req_t req, struct handle *h, size_t len, off_t offset);
 
 /* Answers with an entry, and does what follows from how that went. */
 void ops_reply_entry(struct fusefs *fs, fuse_req_t req, const struct fuse_entry_param *e);

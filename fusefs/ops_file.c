@@ -11,7 +11,7 @@
 #include "common/log.h"
 #include "common/xalloc.h"
 #include "fusefs/commit.h"
-#include "fusefs/control.h"
+#include "fusefs/control_file.h"
 #include "fusefs/errno_map.h"
 #include "fusefs/fetch.h"
 #include "fusefs/handle.h"
@@ -34,8 +34,7 @@ static void release_handle(struct fusefs *fs, struct handle *h)
     fs_unlock(fs);
 }
 
-static void reply_open(struct fusefs *fs, fuse_req_t req, struct handle *h,
-                       struct fuse_file_info *fi)
+void ops_reply_open(struct fusefs *fs, fuse_req_t req, struct handle *h, struct fuse_file_info *fi)
 {
     fi->fh = (uint64_t)(uintptr_t)h;
     if (fuse_reply_open(req, fi) != 0) {
@@ -90,7 +89,7 @@ static void open_end(struct open *o, int err)
         h = make_reader(fs, o->inode, o->node, &o->fi);
     }
     if (h) {
-        reply_open(fs, o->r.req, h, &o->fi);
+        ops_reply_open(fs, o->r.req, h, &o->fi);
     } else if (is_ours) {
         fuse_reply_err(o->r.req, err ? err : ESTALE);
     }
@@ -105,39 +104,6 @@ static void on_open_loaded(void *arg, int rc)
     open_end(arg, rc == ZNONODE ? ESTALE : errno_from_zk(rc));
 }
 
-static void reply_text(struct fusefs *fs, fuse_req_t req, struct inode *inode, struct buf *text,
-                       struct fuse_file_info *fi)
-{
-    fs_lock(fs);
-    struct handle *h = handle_new(inode, inode, fi->flags, 0);
-    h->value = value_new(buf_head(text), buf_readable(text), 0, 0);
-    h->is_text = true;
-    fs_unlock(fs);
-    buf_fini(text);
-    fi->direct_io = 1;
-    fi->noflush = 1;
-    reply_open(fs, req, h, fi);
-}
-
-static void on_open_acl(void *arg, const struct zkc_result *result)
-{
-    struct open *o = arg;
-    struct fusefs *fs = o->r.fs;
-    if (request_claim(&o->r)) {
-        if (result->rc == ZOK) {
-            struct buf text;
-            buf_init(&text);
-            control_print_acl(result->acl, &text);
-            reply_text(fs, o->r.req, o->inode, &text, &o->fi);
-        } else {
-            fuse_reply_err(o->r.req, errno_from_zk(result->rc));
-        }
-    }
-    ops_put_inode(fs, o->inode);
-    ops_put_inode(fs, o->node);
-    free(o);
-}
-
 /* Starts what an open needs from the ensemble; takes the caller's reference on inode. */
 static void open_load(struct fusefs *fs, fuse_req_t req, struct inode *inode, struct inode *node,
                       struct fuse_file_info *fi)
@@ -150,8 +116,6 @@ static void open_load(struct fusefs *fs, fuse_req_t req, struct inode *inode, st
     fs_unlock(fs);
     if (!request_begin(&o->r, fs, req)) {
         open_end(o, EINTR);
-    } else if (inode->kind == INODE_CONTROL_ACL) {
-        zkc_get_acl(fs->zkc, node->path, on_open_acl, o);
     } else {
         fetch_value(fs, node, on_open_loaded, o);
     }
@@ -169,17 +133,13 @@ static void open_writer(struct fusefs *fs, fuse_req_t req, struct inode *inode, 
     fi->direct_io = 1;
     fi->keep_cache = 1; /* what readers have cached stays right until the new value is there */
     ops_put_inode(fs, inode);
-    reply_open(fs, req, h, fi);
+    ops_reply_open(fs, req, h, fi);
 }
 
-/* Without a server a write could only fail at close, which shells do not look at. */
-static int open_gate(struct fusefs *fs, bool writes, bool has_data)
+int ops_open_write_gate(struct fusefs *fs)
 {
-    if (writes) {
-        int err = ops_write_gate(fs);
-        return err ? err : zkc_is_offline(fs->zkc) ? EHOSTDOWN : 0;
-    }
-    return has_data ? ops_gate(fs) : 0;
+    int err = ops_write_gate(fs);
+    return err ? err : zkc_is_offline(fs->zkc) ? EHOSTDOWN : 0;
 }
 
 static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -196,33 +156,28 @@ static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fuse_reply_err(req, err);
         return;
     }
-    bool has_data = inode->kind == INODE_FILE || inode->kind == INODE_CONTROL_DATA;
-    err = open_gate(fs, writes, has_data);
+    bool is_data = inode->kind == INODE_CONTROL_DATA;
+    if (inode_is_control(inode) && !is_data) {
+        control_open(fs, req, inode, fi);
+        return;
+    }
+    err = writes ? ops_open_write_gate(fs) : ops_gate(fs);
     if (err) {
         fuse_reply_err(req, err);
         ops_put_inode(fs, inode);
         return;
     }
-    struct inode *node = inode_is_control(inode) ? inode->parent->parent : inode;
-    if (writes && !has_data) {
-        fuse_reply_err(req, EACCES);
-        ops_put_inode(fs, inode);
-    } else if (writes) {
+    struct inode *node = is_data ? inode->parent->parent : inode;
+    if (writes) {
         open_writer(fs, req, inode, node, fi);
-    } else if (!has_data && inode->kind != INODE_CONTROL_ACL) {
-        struct buf text;
-        buf_init(&text);
-        control_print(fs, inode, &text);
-        reply_text(fs, req, inode, &text, fi);
-        ops_put_inode(fs, inode);
     } else {
         fs_lock(fs);
-        bool is_kept = has_data && has_current_value(fs, node);
+        bool is_kept = has_current_value(fs, node);
         fs_unlock(fs);
         struct handle *h = is_kept ? make_reader(fs, inode, node, fi) : NULL;
         if (h) {
             ops_put_inode(fs, inode);
-            reply_open(fs, req, h, fi);
+            ops_reply_open(fs, req, h, fi);
         } else {
             open_load(fs, req, inode, node, fi);
         }
@@ -294,8 +249,7 @@ static int copy_in(struct fusefs *fs, fuse_req_t req, struct handle *h, const ch
     return err;
 }
 
-static void reply_read(struct fusefs *fs, fuse_req_t req, struct handle *h, size_t len,
-                       off_t offset)
+void ops_reply_read(struct fusefs *fs, fuse_req_t req, struct handle *h, size_t len, off_t offset)
 {
     char *out = xmalloc(len ? len : 1);
     ssize_t count = copy_out(fs, h, len, offset, out);
@@ -333,7 +287,7 @@ static void on_transfer_loaded(void *arg, int rc)
         } else if (t->bytes) {
             reply_write(fs, t->r.req, t->handle, t->bytes, t->len, t->offset);
         } else {
-            reply_read(fs, t->r.req, t->handle, t->len, t->offset);
+            ops_reply_read(fs, t->r.req, t->handle, t->len, t->offset);
         }
     }
     transfer_free(t);
@@ -381,13 +335,17 @@ static void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
         fuse_reply_err(req, err);
         return;
     }
+    if (h->ops && h->ops->read) {
+        h->ops->read(fs, req, h, size, offset);
+        return;
+    }
     fs_lock(fs);
     bool loads = must_load(fs, h, offset);
     fs_unlock(fs);
     if (loads) {
         transfer_load(fs, req, h, NULL, size, offset);
     } else {
-        reply_read(fs, req, h, size, offset);
+        ops_reply_read(fs, req, h, size, offset);
     }
 }
 
@@ -397,6 +355,10 @@ static void ops_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t si
     (void)ino;
     struct fusefs *fs = ops_begin(req, STATS_WRITE);
     struct handle *h = handle_from_fh(fi->fh);
+    if (h->ops && h->ops->write) {
+        h->ops->write(fs, req, h, buf, size, offset);
+        return;
+    }
     int err = copy_in(fs, req, h, buf, size, offset);
     if (err < 0) {
         transfer_load(fs, req, h, buf, size, offset);
@@ -413,10 +375,13 @@ static void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
     struct fusefs *fs = ops_begin(req, STATS_FLUSH);
+    struct handle *h = handle_from_fh(fi->fh);
     if (fi->fh == HANDLE_HELPER_FH) {
         fuse_reply_err(req, 0);
+    } else if (h->ops && h->ops->flush) {
+        h->ops->flush(fs, req, h);
     } else {
-        commit_flush(fs, req, handle_from_fh(fi->fh));
+        commit_flush(fs, req, h);
     }
 }
 
@@ -425,7 +390,12 @@ static void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_
     (void)ino;
     (void)datasync;
     struct fusefs *fs = ops_begin(req, STATS_FSYNC);
-    commit_handle(fs, req, handle_from_fh(fi->fh));
+    struct handle *h = handle_from_fh(fi->fh);
+    if (h->ops && h->ops->flush) {
+        h->ops->flush(fs, req, h);
+    } else {
+        commit_handle(fs, req, h);
+    }
 }
 
 static void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -435,7 +405,11 @@ static void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
     if (fi->fh != HANDLE_HELPER_FH) { /* a RELEASE comes with pid 0 */
         struct handle *h = handle_from_fh(fi->fh);
         stats_add(&fs->stats.ops[STATS_RELEASE]);
-        commit_release(fs, h);
+        if (h->ops && h->ops->release) {
+            h->ops->release(fs, h);
+        } else {
+            commit_release(fs, h);
+        }
         fs_lock(fs);
         bool is_lost = h->is_dirty && !h->committing && !h->only_truncated && !h->is_spoiled;
         handle_release(&fs->cache, h);

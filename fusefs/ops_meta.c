@@ -567,6 +567,11 @@ static bool setattr_at_once(struct fusefs *fs, struct inode *inode, const struct
         return true; /* accepted, not kept */
     }
     if (to_set & FUSE_SET_ATTR_SIZE) {
+        bool is_text = inode_is_control(inode) && inode->kind != INODE_CONTROL_DATA;
+        if (is_text && !(h && h->is_writable)) {
+            *err = EACCES;
+            return true;
+        }
         if (h && h->is_writable) {
             *err = truncate_handle(fs, h, attr->st_size, must_load);
             return *err || !*must_load;

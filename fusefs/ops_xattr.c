@@ -5,11 +5,13 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
 
 #include "common/buf.h"
 #include "common/xalloc.h"
-#include "fusefs/commit.h"
-#include "fusefs/control.h"
+#include "fusefs/acl_text.h"
+#include "fusefs/commit_acl.h"
+#include "fusefs/commit_kind.h"
 #include "fusefs/errno_map.h"
 #include "fusefs/fetch.h"
 #include "fusefs/request.h"
@@ -114,7 +116,7 @@ static void on_acl(void *arg, const struct zkc_result *result)
     struct getxattr *g = arg;
     struct buf text;
     buf_init(&text);
-    control_print_acl(result->acl, &text);
+    acl_print(result->acl, &text);
     getxattr_end(g, errno_from_zk(result->rc), &text);
     buf_fini(&text);
 }
@@ -221,17 +223,73 @@ static void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
     ops_put_inode(fs, inode);
 }
 
+/* ---- setting them --------------------------------------------------------------------------- */
+
+struct setxattr {
+    struct request r;
+    struct inode *inode; /* referenced */
+};
+
+static void on_attribute_set(void *arg, int err)
+{
+    struct setxattr *s = arg;
+    struct fusefs *fs = s->r.fs;
+    request_reply_err(&s->r, err);
+    ops_put_inode(fs, s->inode);
+    free(s);
+}
+
+static bool is_word(const char *value, size_t size, const char *word)
+{
+    return size == strlen(word) && memcmp(value, word, size) == 0;
+}
+
+/* Starts the change; takes the reference on inode. */
+static void set_attribute(struct fusefs *fs, fuse_req_t req, struct inode *take_inode,
+                          const char *attribute, const char *value, size_t size)
+{
+    struct setxattr *s = xcalloc(1, sizeof(*s));
+    s->inode = take_inode;
+    if (!request_begin(&s->r, fs, req)) {
+        on_attribute_set(s, EINTR);
+    } else if (strcmp(attribute, "acl") == 0) {
+        commit_acl(fs, take_inode, value, size, false, on_attribute_set, s);
+    } else if (is_word(value, size, "directory")) {
+        commit_kind(fs, take_inode, INODE_DIR, on_attribute_set, s);
+    } else if (is_word(value, size, "file")) {
+        commit_kind(fs, take_inode, INODE_FILE, on_attribute_set, s);
+    } else {
+        on_attribute_set(s, EINVAL);
+    }
+}
+
+static bool is_settable(const char *attribute)
+{
+    return attribute && (strcmp(attribute, "acl") == 0 || strcmp(attribute, "kind") == 0);
+}
+
 static void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
                          size_t size, int flags)
 {
-    (void)ino;
-    (void)value;
-    (void)size;
-    (void)flags;
-    (void)name;
-    ops_begin(req, STATS_SETXATTR);
-    /* Not EPERM: cp -a and mv copy what they find listed, and pass over what is not supported. */
-    fuse_reply_err(req, EOPNOTSUPP);
+    struct fusefs *fs = ops_begin(req, STATS_SETXATTR);
+    const char *attribute = attribute_of(name);
+    if (!is_settable(attribute)) {
+        /* Not EPERM: cp -a and mv copy what they find listed, and pass over what is not supported. */
+        fuse_reply_err(req, EOPNOTSUPP);
+        return;
+    }
+    int err = flags & XATTR_CREATE ? EEXIST : ops_write_gate(fs);
+    struct inode *inode = err ? NULL : ops_get_inode(fs, ino, &err);
+    if (inode && inode_is_control(inode)) {
+        ops_put_inode(fs, inode);
+        inode = NULL;
+        err = EOPNOTSUPP;
+    }
+    if (inode) {
+        set_attribute(fs, req, inode, attribute, value, size);
+    } else {
+        fuse_reply_err(req, err);
+    }
 }
 
 static void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)

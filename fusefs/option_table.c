@@ -162,13 +162,16 @@ static int row_store(const struct option_row *row, const char *value, void *data
         return time_parse(row, value, field_of(row, data));
     case OPTION_CHOICE:
         return choice_parse(row, value, field_of(row, data));
-    case OPTION_STRING: {
+    case OPTION_STRING:
+    case OPTION_LINES: {
         if (*value == '\0') {
             return -EINVAL;
         }
         char **field = field_of(row, data);
+        bool adds = row->type == OPTION_LINES && *field != NULL;
+        char *text = adds ? xasprintf("%s\n%s", *field, value) : xstrdup(value);
         free(*field);
-        *field = xstrdup(value);
+        *field = text;
         return 0;
     }
     case OPTION_IGNORE:
@@ -279,9 +282,12 @@ static void print_value(const struct option_row *row, const void *field, struct 
         buf_append(out, word, len);
         break;
     }
-    case OPTION_STRING: {
+    case OPTION_STRING:
+    case OPTION_LINES: {
         const char *s = *(char *const *)field;
-        buf_append_str(out, s != NULL ? s : "");
+        for (; s != NULL && *s != '\0'; s++) {
+            buf_append(out, *s == '\n' ? "," : s, 1);
+        }
         break;
     }
     case OPTION_IGNORE:

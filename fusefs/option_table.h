@@ -25,6 +25,7 @@ enum option_type {
     OPTION_OCTAL, /* int, written in octal */
     OPTION_TIME, /* int milliseconds, written as seconds: "10", "2.5", "500ms", "2m"; min, max in ms */
     OPTION_STRING, /* char *, not empty */
+    OPTION_LINES,  /* char *: as STRING, but each further use adds a line */
     OPTION_CHOICE, /* int: index of the word in row.choices */
     OPTION_IGNORE, /* accepted, no effect: what fstab lines carry for other readers */
     OPTION_MOUNT,  /* kept in args: libfuse or the kernel understands it */

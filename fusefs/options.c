@@ -14,6 +14,7 @@
 
 #include "common/buf.h"
 #include "common/xalloc.h"
+#include "fusefs/acl_text.h"
 #include "fusefs/option_table.h"
 
 enum {
@@ -77,6 +78,10 @@ static const struct option_row rows[] = {
     VALUE("auth_file=", OPTION_STRING, auth_file, 0, 0, "FILE",
           "identities of the session, a line `scheme:credentials`\n"
           "each; the file must not be readable by others"),
+    VALUE("acl=", OPTION_LINES, acl, 0, 0, "SCHEME:ID:PERMS",
+          "an entry of the ACL that new znodes get, may be given\n"
+          "again (world:anyone:cdrwa); auth::cdrwa stands for the\n"
+          "identities of auth_file"),
     FLAG("strict", strict, "refuse chmod, chown and explicit times (EPERM), which\n"
          "cannot be stored"),
     FLAG("allow_other", allow_other, "let other users enter the mount"),
@@ -133,6 +138,7 @@ void fusefs_options_fini(struct fusefs_options *o)
     free(o->hosts);
     free(o->control_name);
     free(o->auth_file);
+    free(o->acl);
     free(o->mount_options);
     *o = (struct fusefs_options){ 0 };
 }
@@ -395,6 +401,26 @@ static int control_name_check(const struct fusefs_options *o, char **error)
     return 0;
 }
 
+/* An ACL that the ensemble would refuse at every creation is refused now. */
+static int acl_check(const struct fusefs_options *o, char **error)
+{
+    struct ACL_vector acl;
+    if (acl_parse(o->acl, strlen(o->acl), &acl) != 0) {
+        *error = xasprintf("acl=%s: expected scheme:id:perms, perms of the letters cdrwa", o->acl);
+        return -EINVAL;
+    }
+    bool needs_auth = false;
+    for (int i = 0; i < acl.count; i++) {
+        needs_auth = needs_auth || strcmp(acl.data[i].id.scheme, "auth") == 0;
+    }
+    acl_free(&acl);
+    if (needs_auth && o->auth_count == 0) {
+        *error = xstrdup("acl=auth:...: there is no identity; give auth_file= too");
+        return -EINVAL;
+    }
+    return 0;
+}
+
 static void mount_options_start(struct fusefs_options *o)
 {
     free(o->mount_options);
@@ -426,11 +452,11 @@ int fusefs_options_parse(struct fusefs_options *o, struct fuse_args *args, char 
         return -EINVAL;
     }
     err = control_name_check(o, error);
-    if (err != 0 || o->auth_file == NULL) {
-        return err;
+    if (err == 0 && o->auth_file != NULL) {
+        auths_free(o);
+        err = auth_file_read(o, error);
     }
-    auths_free(o);
-    return auth_file_read(o, error);
+    return err == 0 && o->acl != NULL ? acl_check(o, error) : err;
 }
 
 void fusefs_options_help(struct buf *out)

@@ -52,6 +52,7 @@ struct fusefs_options {
     char *auth_file;          /* owned: where auths came from, NULL: none */
     struct fusefs_auth *auths; /* owned */
     size_t auth_count;
+    char *acl; /* owned: what is created gets this, lines as in acl_text.h; NULL: the open ACL */
     char
         *mount_options; /* owned: comma list for libfuse's -o: fsname, subtype, allow_other, noatime
                             ...; never "ro", which would keep the event helper out */

@@ -15,12 +15,14 @@
 #include "common/list.h"
 #include "common/log.h"
 #include "common/xalloc.h"
+#include "fusefs/acl_text.h"
 #include "fusefs/errno_map.h"
 #include "fusefs/options.h"
 #include "fusefs/zkc_call.h"
 
-static const char *const op_names[ZKC_OP_COUNT] = { "get", "exists", "children", "get_acl",
-                                                    "set", "create", "delete",   "multi" };
+static const char *const op_names[ZKC_OP_COUNT] = { "get",     "exists", "children",
+                                                    "get_acl", "set",    "set_acl",
+                                                    "create",  "delete", "multi" };
 
 /* How often the keeper looks at deadlines while there are any. */
 enum { KEEPER_PERIOD_MS = 50, KEEPER_IDLE_MS = 1000, REOPEN_DELAY_MS = 500 };
@@ -422,6 +424,10 @@ struct zkc *zkc_new(const struct fusefs_options *options, const struct zkc_callb
 {
     struct zkc *z = xcalloc(1, sizeof(*z));
     z->options = options;
+    if (options->acl) {
+        int err = acl_parse(options->acl, strlen(options->acl), &z->acl);
+        zk_assert(err == 0); /* the options were checked */
+    }
     z->callbacks = *callbacks;
     pthread_mutex_init(&z->lock, NULL);
     pthread_condattr_t attr;
@@ -495,7 +501,13 @@ void zkc_free(struct zkc *z)
     }
     pthread_cond_destroy(&z->wake);
     pthread_mutex_destroy(&z->lock);
+    acl_free(&z->acl);
     free(z);
+}
+
+const struct ACL_vector *zkc_new_acl(const struct zkc *z)
+{
+    return z->acl.count > 0 ? &z->acl : &ZOO_OPEN_ACL_UNSAFE;
 }
 
 bool zkc_is_connected(struct zkc *z)

@@ -112,15 +112,23 @@ void zkc_children_later(struct zkc *z, const char *path, unsigned flags, int del
 void zkc_get_acl(struct zkc *z, const char *path, zkc_done_fn done, void *arg);
 void zkc_set(struct zkc *z, const char *path, const void *data, int len, int version,
              zkc_done_fn done, void *arg);
-/* len -1 creates null data. A persistent node with an open ACL. */
+/* Replaces the ACL, if it still has that version (-1: any). */
+void zkc_set_acl(struct zkc *z, const char *path, const struct ACL_vector *acl, int version,
+                 zkc_done_fn done, void *arg);
+/* len -1 creates null data. A persistent node with the mount's ACL. */
 void zkc_create(struct zkc *z, const char *path, const void *data, int len, zkc_done_fn done,
                 void *arg);
 /* The same of another kind: ZOO_EPHEMERAL, ZOO_EPHEMERAL_SEQUENTIAL, ZOO_CONTAINER ... */
 void zkc_create_mode(struct zkc *z, const char *path, const void *data, int len, int mode,
                      zkc_done_fn done, void *arg);
+/* The same of a kind with a time to live: ZOO_PERSISTENT_WITH_TTL ... */
+void zkc_create_ttl(struct zkc *z, const char *path, const void *data, int len, int mode,
+                    int64_t ttl_ms, zkc_done_fn done, void *arg);
 void zkc_delete(struct zkc *z, const char *path, int version, zkc_done_fn done, void *arg);
 void zkc_multi(struct zkc *z, const struct zkc_step *steps, int count, zkc_done_fn done, void *arg);
 
+/* What new znodes get: the acl= option, else the open ACL. */
+const struct ACL_vector *zkc_new_acl(const struct zkc *z);
 bool zkc_is_connected(struct zkc *z);
 bool zkc_is_offline(struct zkc *z);
 /* Of the session that is, or was last, connected. */

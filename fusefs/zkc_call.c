@@ -7,6 +7,7 @@
 #include "common/assert.h"
 #include "common/clock.h"
 #include "common/xalloc.h"
+#include "fusefs/acl_text.h"
 #include "fusefs/errno_map.h"
 #include "fusefs/options.h"
 
@@ -29,6 +30,7 @@ void zkc_call_free(struct zkc_call *call)
         free(call->steps->made[i]);
     }
     free(call->steps);
+    acl_free(&call->acl);
     free(call->path);
     free(call->data);
     free(call);
@@ -168,9 +170,11 @@ static int hand_over_write(struct zkc *z, struct zkc_call *call)
     switch (call->op) {
     case ZKC_OP_SET:
         return zoo_aset(z->zh, call->path, call->data, call->len, call->version, on_stat, call);
+    case ZKC_OP_SET_ACL:
+        return zoo_aset_acl(z->zh, call->path, call->version, &call->acl, on_void, call);
     case ZKC_OP_CREATE:
-        return zoo_acreate2(z->zh, call->path, call->data, call->len, &ZOO_OPEN_ACL_UNSAFE,
-                            call->mode, on_created, call);
+        return zoo_acreate2_ttl(z->zh, call->path, call->data, call->len, zkc_new_acl(z),
+                                call->mode, call->ttl_ms, on_created, call);
     case ZKC_OP_DELETE:
         return zoo_adelete(z->zh, call->path, call->version, on_void, call);
     default:
@@ -288,19 +292,35 @@ void zkc_set(struct zkc *z, const char *path, const void *data, int len, int ver
     zkc_call_submit(z, call);
 }
 
-void zkc_create(struct zkc *z, const char *path, const void *data, int len, zkc_done_fn done,
-                void *arg)
+void zkc_set_acl(struct zkc *z, const char *path, const struct ACL_vector *acl, int version,
+                 zkc_done_fn done, void *arg)
 {
-    zkc_create_mode(z, path, data, len, 0, done, arg);
+    struct zkc_call *call = call_new(z, ZKC_OP_SET_ACL, path, 0, done, arg);
+    call->acl = acl_copy(acl);
+    call->version = version;
+    zkc_call_submit(z, call);
+}
+
+void zkc_create_ttl(struct zkc *z, const char *path, const void *data, int len, int mode,
+                    int64_t ttl_ms, zkc_done_fn done, void *arg)
+{
+    struct zkc_call *call = call_new(z, ZKC_OP_CREATE, path, 0, done, arg);
+    call_set_data(call, data, len);
+    call->mode = mode;
+    call->ttl_ms = ttl_ms;
+    zkc_call_submit(z, call);
 }
 
 void zkc_create_mode(struct zkc *z, const char *path, const void *data, int len, int mode,
                      zkc_done_fn done, void *arg)
 {
-    struct zkc_call *call = call_new(z, ZKC_OP_CREATE, path, 0, done, arg);
-    call_set_data(call, data, len);
-    call->mode = mode;
-    zkc_call_submit(z, call);
+    zkc_create_ttl(z, path, data, len, mode, -1, done, arg);
+}
+
+void zkc_create(struct zkc *z, const char *path, const void *data, int len, zkc_done_fn done,
+                void *arg)
+{
+    zkc_create_mode(z, path, data, len, ZOO_PERSISTENT, done, arg);
 }
 
 void zkc_delete(struct zkc *z, const char *path, int version, zkc_done_fn done, void *arg)
@@ -313,7 +333,7 @@ void zkc_delete(struct zkc *z, const char *path, int version, zkc_done_fn done, 
 /* A sequence number and a NUL. */
 enum { MADE_EXTRA_BYTES = 12 };
 
-static void add_step(struct zkc_steps *steps, const struct zkc_step *step)
+static void add_step(const struct zkc *z, struct zkc_steps *steps, const struct zkc_step *step)
 {
     int i = steps->count++;
     char *path = steps->paths[i] = xstrdup(step->path);
@@ -329,8 +349,8 @@ static void add_step(struct zkc_steps *steps, const struct zkc_step *step)
         break;
     case ZKC_STEP_CREATE:
         steps->made[i] = xcalloc(1, strlen(path) + MADE_EXTRA_BYTES);
-        zoo_create_op_init(op, path, data, step->len, &ZOO_OPEN_ACL_UNSAFE, step->mode,
-                           steps->made[i], (int)strlen(path) + MADE_EXTRA_BYTES);
+        zoo_create_op_init(op, path, data, step->len, zkc_new_acl(z), step->mode, steps->made[i],
+                           (int)strlen(path) + MADE_EXTRA_BYTES);
         break;
     case ZKC_STEP_SET:
         zoo_set_op_init(op, path, data, step->len, step->version, &steps->stats[i]);
@@ -347,7 +367,7 @@ void zkc_multi(struct zkc *z, const struct zkc_step *steps, int count, zkc_done_
     struct zkc_call *call = call_new(z, ZKC_OP_MULTI, NULL, 0, done, arg);
     call->steps = xcalloc(1, sizeof(*call->steps));
     for (int i = 0; i < count; i++) {
-        add_step(call->steps, &steps[i]);
+        add_step(z, call->steps, &steps[i]);
     }
     zkc_call_submit(z, call);
 }

@@ -24,6 +24,7 @@ enum zkc_op {
     ZKC_OP_CHILDREN,
     ZKC_OP_GET_ACL,
     ZKC_OP_SET,
+    ZKC_OP_SET_ACL,
     ZKC_OP_CREATE,
     ZKC_OP_DELETE,
     ZKC_OP_MULTI,
@@ -32,6 +33,7 @@ enum zkc_op {
 
 struct zkc {
     const struct fusefs_options *options; /* borrowed */
+    struct ACL_vector acl;                /* owned; of what is created; empty: the open ACL */
     struct zkc_callbacks callbacks;
     pthread_mutex_t lock; /* a leaf: libzookeeper's own locks are taken inside it, nothing else */
     pthread_cond_t wake;  /* of the keeper */
@@ -83,7 +85,9 @@ struct zkc_call {
     void *data; /* owned; NULL is null data */
     int len;
     int version;
-    int mode; /* of a create */
+    int mode;                /* of a create */
+    int64_t ttl_ms;          /* of a create; -1: none */
+    struct ACL_vector acl;   /* owned; ZKC_OP_SET_ACL only */
     struct zkc_steps *steps; /* owned; ZKC_OP_MULTI only */
     int64_t due_ms;          /* monotonic; when a delayed call is to be sent */
     int64_t deadline_ms;     /* monotonic; INT64_MAX: none */

@@ -241,6 +241,24 @@ static void test_auth_file(void **state)
     assert_refused("auth_file=/tmp", "not a regular file");
 }
 
+static void test_acl(void **state)
+{
+    (void)state;
+    struct fusefs_options o;
+    char *error;
+    assert_int_equal(parse(&o, "acl=world:anyone:r,acl=ip:10.0.0.1:cdrwa", &error), 0);
+    assert_string_equal(o.acl, "world:anyone:r\nip:10.0.0.1:cdrwa");
+    struct buf out = BUF_EMPTY;
+    fusefs_options_print(&o, &out);
+    char *text = buf_take_str(&out);
+    assert_non_null(strstr(text, "\nacl=world:anyone:r,ip:10.0.0.1:cdrwa\n"));
+    free(text);
+    fusefs_options_fini(&o);
+    assert_refused("acl=world:anyone", "expected scheme:id:perms");
+    assert_refused("acl=world:anyone:rx", "expected scheme:id:perms");
+    assert_refused("acl=auth::r", "give auth_file= too");
+}
+
 static void test_help_and_print_cover_the_table(void **state)
 {
     (void)state;
@@ -272,6 +290,7 @@ int main(void)
         cmocka_unit_test(test_fstab_words_are_ignored),
         cmocka_unit_test(test_hosts_with_commas_stay_one_mount_option),
         cmocka_unit_test(test_auth_file),
+        cmocka_unit_test(test_acl),
         cmocka_unit_test(test_help_and_print_cover_the_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
