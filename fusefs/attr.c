@@ -3,7 +3,6 @@
 
 #include <fuse3/fuse_lowlevel.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "fusefs/fs.h"
 #include "fusefs/handle.h"
@@ -89,8 +88,8 @@ void attr_fill(const struct fusefs *fs, const struct inode *inode, const struct 
 {
     memset(out, 0, sizeof(*out));
     out->st_ino = inode->ino;
-    out->st_uid = fs->options.uid >= 0 ? (uid_t)fs->options.uid : getuid();
-    out->st_gid = fs->options.gid >= 0 ? (gid_t)fs->options.gid : getgid();
+    out->st_uid = (uid_t)fs->options.uid;
+    out->st_gid = (gid_t)fs->options.gid;
     out->st_blksize = BLOCK_BYTES;
     if (inode_is_control(inode)) {
         fill_control(fs, inode, out);

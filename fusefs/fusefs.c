@@ -40,6 +40,8 @@ static char *copy_str(const char *s)
 static void copy_options(struct fusefs_options *to, const struct fusefs_options *from)
 {
     *to = *from;
+    to->uid = from->uid >= 0 ? from->uid : (int)getuid();
+    to->gid = from->gid >= 0 ? from->gid : (int)getgid();
     to->hosts = copy_str(from->hosts);
     to->control_name = copy_str(from->control_name);
     to->auth_file = copy_str(from->auth_file);

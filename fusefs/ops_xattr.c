@@ -176,9 +176,11 @@ static void get_attribute(struct fusefs *fs, fuse_req_t req, struct inode *inode
     free(path);
 }
 
-static bool is_posix_acl(const char *name)
+/* There are no others. To say so, and not that this file has none, lets ls -l ask once and not for every file
+ * (security.selinux, system.posix_acl_access). */
+static int no_attribute_errno(const char *name)
 {
-    return strncmp(name, "system.posix_acl_", strlen("system.posix_acl_")) == 0;
+    return strncmp(name, "user.", strlen("user.")) == 0 ? ENODATA : EOPNOTSUPP;
 }
 
 static void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
@@ -186,7 +188,7 @@ static void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_
     struct fusefs *fs = ops_begin(req, STATS_GETXATTR);
     const char *attribute = attribute_of(name);
     if (!attribute) {
-        fuse_reply_err(req, is_posix_acl(name) ? EOPNOTSUPP : ENODATA);
+        fuse_reply_err(req, no_attribute_errno(name));
         return;
     }
     int err = ops_gate(fs);
@@ -296,7 +298,7 @@ static void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
     (void)ino;
     ops_begin(req, STATS_SETXATTR);
-    fuse_reply_err(req, attribute_of(name) || is_posix_acl(name) ? EOPNOTSUPP : ENODATA);
+    fuse_reply_err(req, attribute_of(name) ? EOPNOTSUPP : no_attribute_errno(name));
 }
 
 void ops_xattr_fill(struct fuse_lowlevel_ops *ops)

@@ -193,6 +193,9 @@ static int open_session(struct zkc *z)
         int err = errno ? errno : EIO;
         return -err;
     }
+    /* The names of the servers are resolved when a connection is lost, and not, as is the default, in every turn
+     * of the library's loop: that took two thirds of its time, and a DNS that hangs would end the session. */
+    zoo_set_servers_resolution_delay(zh, -1);
     for (size_t i = 0; i < o->auth_count; i++) {
         const struct fusefs_auth *auth = &o->auths[i];
         zoo_add_auth(zh, auth->scheme, auth->credentials, (int)strlen(auth->credentials), on_auth,
