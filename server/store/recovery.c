@@ -13,6 +13,8 @@
 #include "server/store/snapshot_writer.h"
 #include "server/store/txnlog_truncate.h"
 
+enum { REWRITE_BYTES = 64 * 1024 };
+
 static const char module[] = "store";
 
 struct run {
@@ -252,6 +254,37 @@ static int repair_tail(struct run *r)
     return rc != 0 ? refuse_io(r, "repair the end of the log in", r->out->log_dir, rc) : 0;
 }
 
+static bool is_zero(const uint8_t *bytes, size_t len)
+{
+    return bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0;
+}
+
+/* After a failed fdatasync Linux keeps the pages, counts them as written and never tries again: another
+ * fdatasync succeeds, and the power takes them. Written once more they are dirty again. Zeros are the room
+ * ahead of the content, and stay a hole. */
+static int rewrite(const struct fsops *fs, int fd)
+{
+    uint8_t *chunk = xmalloc(REWRITE_BYTES);
+    int64_t at = 0;
+    int rc = 0;
+    for (;;) {
+        ssize_t got = fs->pread(fs->ctx, fd, chunk, REWRITE_BYTES, at);
+        if (got <= 0) {
+            rc = (int)got;
+            break;
+        }
+        if (!is_zero(chunk, (size_t)got)) {
+            rc = fs_write_full(fs, fd, chunk, (size_t)got, at);
+        }
+        if (rc != 0) {
+            break;
+        }
+        at += got;
+    }
+    free(chunk);
+    return rc;
+}
+
 /* A killed process leaves what it had written but not synced in the kernel's cache: found now, and gone with
  * the power. What a server counts as its own is durable first. */
 static int sync_found(struct run *r)
@@ -264,7 +297,8 @@ static int sync_found(struct run *r)
     if (kept > 0) {
         char *path = fs_join(r->out->log_dir, logs->files[kept - 1].name);
         int fd = fs->open(fs->ctx, path, FS_WRITE);
-        rc = fd < 0 ? fd : fs->fdatasync(fs->ctx, fd);
+        rc = fd < 0 ? fd : rewrite(fs, fd);
+        rc = rc != 0 ? rc : fs->fdatasync(fs->ctx, fd);
         if (fd >= 0) {
             fs->close(fs->ctx, fd);
         }

@@ -10,7 +10,7 @@
 #include "common/prng.h"
 #include "common/xalloc.h"
 
-enum { FD_BASE = 1000, FD_MAX = 64, SECTOR_BYTES = 512 };
+enum { FD_BASE = 1000, FD_MAX = 64, SECTOR_BYTES = 512, PAGE_BYTES = 4096 };
 
 struct bytes {
     uint8_t *data; /* owned */
@@ -20,6 +20,8 @@ struct bytes {
 struct inode {
     struct bytes now;
     struct bytes synced;
+    struct bytes passed; /* what the cache takes for synced; unlike synced only where has_lost */
+    bool has_lost;       /* a sync has failed */
     bool is_dir;
     bool is_locked; /* a directory with an open lock */
     size_t refs;    /* names, durable names and descriptors */
@@ -46,6 +48,8 @@ struct fake_fs {
     uint64_t fail_at; /* number of the call; 0: none */
     int fail_err;
     bool has_failed;
+    bool fails_sync; /* the next one */
+    bool is_full;
 };
 
 /* ---- bytes, inodes, names -------------------------------------------------------------------- */
@@ -78,6 +82,7 @@ static void inode_unref(struct inode *inode)
     if (--inode->refs == 0) {
         free(inode->now.data);
         free(inode->synced.data);
+        free(inode->passed.data);
         free(inode);
     }
 }
@@ -225,6 +230,9 @@ static int open_locked(struct fake_fs *f, const char *path, enum fs_mode mode)
     if (n != NULL && mode == FS_CREATE_NEW) {
         return -EEXIST;
     }
+    if (n == NULL && f->is_full) {
+        return -ENOSPC;
+    }
     if (n == NULL) {
         struct inode *inode = xcalloc(1, sizeof(*inode));
         table_set(&f->now, path, inode);
@@ -268,30 +276,70 @@ static ssize_t fake_pread(void *ctx, int fd, void *dst, size_t len, int64_t offs
     return (ssize_t)got;
 }
 
+/* The pages are to be written, also where their bytes have not changed. */
+static void mark_dirty(struct inode *inode, size_t from, size_t until)
+{
+    if (!inode->has_lost) {
+        return;
+    }
+    bytes_resize(&inode->passed, inode->now.len);
+    size_t end = (until + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    for (size_t i = from / PAGE_BYTES * PAGE_BYTES; i < end && i < inode->now.len; i++) {
+        inode->passed.data[i] = (uint8_t)~inode->now.data[i];
+    }
+}
+
 static ssize_t fake_pwrite(void *ctx, int fd, const void *src, size_t len, int64_t offset)
 {
     struct fake_fs *f = ctx;
     int rc = enter(f);
-    size_t put = rc == 0 ? len : len / 2;
     struct bytes *b = &inode_of(f, fd)->now;
+    if (rc == 0 && f->is_full && (size_t)offset + len > b->len) {
+        rc = -ENOSPC;
+    }
+    size_t put = rc == 0 ? len : len / 2;
     if ((size_t)offset + put > b->len) {
         bytes_resize(b, (size_t)offset + put);
     }
     if (put > 0) {
         memcpy(b->data + offset, src, put);
+        mark_dirty(inode_of(f, fd), (size_t)offset, (size_t)offset + put);
     }
     leave(f, 0);
     return rc != 0 ? rc : (ssize_t)put;
+}
+
+/* Brings to the disk what has changed since the cache last took it for written. */
+static void sync_changed(struct inode *inode)
+{
+    if (!inode->has_lost) {
+        bytes_copy(&inode->synced, &inode->now);
+        return;
+    }
+    bytes_resize(&inode->synced, inode->now.len);
+    bytes_resize(&inode->passed, inode->now.len);
+    for (size_t i = 0; i < inode->now.len; i++) {
+        if (inode->now.data[i] != inode->passed.data[i]) {
+            inode->synced.data[i] = inode->now.data[i];
+        }
+    }
+    bytes_copy(&inode->passed, &inode->now);
 }
 
 static int fake_fdatasync(void *ctx, int fd)
 {
     struct fake_fs *f = ctx;
     int rc = enter(f);
+    struct inode *inode = inode_of(f, fd);
     f->syncs++;
-    if (rc == 0) {
-        struct inode *inode = inode_of(f, fd);
-        bytes_copy(&inode->synced, &inode->now);
+    if (rc == 0 && f->fails_sync) {
+        f->fails_sync = false;
+        f->has_failed = true;
+        inode->has_lost = true;
+        bytes_copy(&inode->passed, &inode->now);
+        rc = -EIO;
+    } else if (rc == 0) {
+        sync_changed(inode);
     }
     return leave(f, rc);
 }
@@ -300,8 +348,15 @@ static int fake_truncate(void *ctx, int fd, int64_t size)
 {
     struct fake_fs *f = ctx;
     int rc = enter(f);
+    if (rc == 0 && f->is_full && (size_t)size > inode_of(f, fd)->now.len) {
+        rc = -ENOSPC;
+    }
     if (rc == 0) {
-        bytes_resize(&inode_of(f, fd)->now, (size_t)size);
+        struct inode *inode = inode_of(f, fd);
+        bytes_resize(&inode->now, (size_t)size);
+        if (inode->has_lost) {
+            bytes_resize(&inode->passed, (size_t)size);
+        }
     }
     return leave(f, rc);
 }
@@ -457,13 +512,28 @@ void fake_fs_fail_at(struct fake_fs *f, uint64_t nth, int err)
     f->fail_at = nth == 0 ? 0 : f->calls + nth;
     f->fail_err = err;
     f->has_failed = false;
+    f->fails_sync = false;
+    pthread_mutex_unlock(&f->lock);
+}
+
+void fake_fs_fail_sync(struct fake_fs *f)
+{
+    pthread_mutex_lock(&f->lock);
+    f->fails_sync = true;
+    pthread_mutex_unlock(&f->lock);
+}
+
+void fake_fs_set_full(struct fake_fs *f, bool is_full)
+{
+    pthread_mutex_lock(&f->lock);
+    f->is_full = is_full;
     pthread_mutex_unlock(&f->lock);
 }
 
 bool fake_fs_has_failed(struct fake_fs *f)
 {
     pthread_mutex_lock(&f->lock);
-    bool failed = f->has_failed;
+    bool failed = f->has_failed || f->is_full;
     pthread_mutex_unlock(&f->lock);
     return failed;
 }
@@ -484,6 +554,13 @@ uint64_t fake_fs_syncs(struct fake_fs *f)
     return syncs;
 }
 
+/* Nothing will ever write this byte. */
+static bool is_lost(const struct inode *inode, size_t at)
+{
+    return inode->has_lost && at < inode->passed.len &&
+           inode->passed.data[at] == inode->now.data[at];
+}
+
 static void tear_content(struct inode *inode, struct prng *p)
 {
     struct bytes *now = &inode->now;
@@ -492,11 +569,11 @@ static void tear_content(struct inode *inode, struct prng *p)
     bytes_resize(now, len);
     for (size_t at = 0; at < len; at += SECTOR_BYTES) {
         size_t end = at + SECTOR_BYTES < len ? at + SECTOR_BYTES : len;
-        if (prng_below(p, 2)) {
-            continue;
-        }
+        bool is_there = prng_below(p, 2);
         for (size_t i = at; i < end; i++) {
-            now->data[i] = i < synced->len ? synced->data[i] : 0;
+            if (!is_there || is_lost(inode, i)) {
+                now->data[i] = i < synced->len ? synced->data[i] : 0;
+            }
         }
     }
 }
@@ -531,6 +608,7 @@ void fake_fs_crash(struct fake_fs *f, uint64_t seed)
             bytes_copy(&inode->now, &inode->synced);
         }
         bytes_copy(&inode->synced, &inode->now);
+        inode->has_lost = false; /* the cache is gone with what it had */
     }
 }
 

@@ -23,7 +23,14 @@ const struct fsops *fake_fs_ops(struct fake_fs *f);
 /* Makes the nth call from now on (1: the next) fail once with -err; 0: none. A write that fails has
  * written half of its bytes. */
 void fake_fs_fail_at(struct fake_fs *f, uint64_t nth, int err);
-/* True if the call chosen by fake_fs_fail_at() has come and failed. */
+/* Makes the next fdatasync fail once with -EIO. As with Linux's page cache, what it should have written stays
+ * readable and is never written: later syncs pass over it, until it is written anew. */
+void fake_fs_fail_sync(struct fake_fs *f);
+/* A full disk: nothing can be made or grow, until there is room again. What is there can be overwritten,
+ * synced, renamed and removed. */
+void fake_fs_set_full(struct fake_fs *f, bool is_full);
+/* True if the call chosen by fake_fs_fail_at() or fake_fs_fail_sync() has come and failed, or if the disk
+ * is full. */
 bool fake_fs_has_failed(struct fake_fs *f);
 uint64_t fake_fs_calls(struct fake_fs *f);
 uint64_t fake_fs_syncs(struct fake_fs *f); /* fdatasync calls */

@@ -381,6 +381,27 @@ static void test_L4_torn_tail_is_cut_and_the_log_goes_on(void **state)
     recovery_fini(&out);
 }
 
+/* The kernel takes pages whose write has failed for written: the next fdatasync succeeds and does nothing. */
+static void test_L1_what_a_failed_sync_left_is_written_again(void **state)
+{
+    struct fake_fs *f = *state;
+    struct recovery out;
+    import_standalone(f);
+    struct txnlog *log =
+        txnlog_new(fake_fs_ops(f), "/d/version-2", &fixture_log_options, 0x4d);
+    fake_fs_fail_sync(f);
+    assert_int_equal(fixture_append(log, 0x4e), 0);
+    assert_int_equal(txnlog_commit(log), -EIO);
+    txnlog_free(log);
+    assert_int_equal(recovery_run(fake_fs_ops(f), &default_options, &out), 0);
+    assert_int_equal(out.last_zxid, 0x4e);
+    recovery_fini(&out);
+    fake_fs_crash(f, 0);
+    assert_int_equal(recovery_run(fake_fs_ops(f), &default_options, &out), 0);
+    assert_int_equal(out.last_zxid, 0x4e);
+    recovery_fini(&out);
+}
+
 static void test_L5_unfinished_snapshot_is_removed(void **state)
 {
     struct fake_fs *f = *state;
@@ -659,6 +680,7 @@ int main(void)
         T(test_separate_directories),
         T(test_L3_header_torn_last_log_is_removed),
         T(test_L4_torn_tail_is_cut_and_the_log_goes_on),
+        T(test_L1_what_a_failed_sync_left_is_written_again),
         T(test_L5_unfinished_snapshot_is_removed),
         T(test_L10_zxid_is_that_of_the_state),
         T(test_L6_replay_over_a_fuzzy_snapshot_converges),
