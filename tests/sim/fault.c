@@ -7,8 +7,10 @@
 #include "tests/sim/world.h"
 
 static const char *const names[FAULT_KINDS] = {
-    "kill", "power", "power-all",  "pause",       "isolate",      "split",     "one-way",
-    "clog", "lag",   "break-link", "break-votes", "break-client", "disk-call", "disk-slow",
+    "kill",        "power",        "power-all", "pause",     "isolate",
+    "split",       "one-way",      "clog",      "lag",       "break-link",
+    "break-votes", "break-client", "cut-user",  "clog-user", "leave-behind",
+    "disk-call",   "disk-sync",    "disk-full", "disk-slow",
 };
 
 const char *fault_name(enum fault_kind kind)
@@ -19,6 +21,16 @@ const char *fault_name(enum fault_kind kind)
 static struct node *any_node(struct world *w)
 {
     return &w->nodes[world_below(w, w->plan.server_count)];
+}
+
+static struct node *leader_or(struct world *w, struct node *other)
+{
+    for (int32_t i = 0; i < w->plan.server_count; i++) {
+        if (w->nodes[i].is_up && w->nodes[i].peer->is_leader) {
+            return &w->nodes[i];
+        }
+    }
+    return other;
 }
 
 /* Most faults are over soon, some last longer than any time-out. */
@@ -49,8 +61,8 @@ static void resume_event(struct world *w, const struct event *ev)
 
 static void unblock_all(struct world *w)
 {
-    for (int a = 0; a < SERVERS_MAX; a++) {
-        for (int b = 0; b < SERVERS_MAX; b++) {
+    for (int a = 0; a < ENDPOINTS; a++) {
+        for (int b = 0; b < ENDPOINTS; b++) {
             w->net.blocked[a][b] = false;
             w->net.clogged_until_us[a][b] = 0;
         }
@@ -83,13 +95,30 @@ static void split(struct world *w, uint64_t mask, bool inward, bool outward)
     world_plan_event(w, duration(w), NOBODY, unblock_event);
 }
 
-static void clog_direction(struct world *w)
+static void clog_pair(struct world *w, int64_t a, int64_t b)
 {
-    int64_t a = world_below(w, w->plan.server_count);
-    int64_t b = world_below(w, w->plan.server_count);
     int64_t us = duration(w);
     w->net.clogged_until_us[a][b] = w->now_us + us;
     world_plan_event(w, us, NOBODY, unclog_event);
+}
+
+/* A user loses one server and must go on at another, with its session, its watches and its ephemerals. */
+static void cut_user(struct world *w)
+{
+    int64_t user = ENDPOINT_USERS + world_below(w, w->plan.user_count);
+    int64_t server = world_below(w, w->plan.server_count);
+    int64_t directions = 1 + world_below(w, 3);
+    w->net.blocked[user][server] |= directions & 1;
+    w->net.blocked[server][user] |= directions >> 1;
+    world_plan_event(w, duration(w), NOBODY, unblock_event);
+}
+
+static void clog_user(struct world *w)
+{
+    int64_t user = ENDPOINT_USERS + world_below(w, w->plan.user_count);
+    int64_t server = world_below(w, w->plan.server_count);
+    bool is_inward = world_chance(w, 2);
+    clog_pair(w, is_inward ? user : server, is_inward ? server : user);
 }
 
 static void unlag_event(struct world *w, const struct event *ev)
@@ -104,6 +133,52 @@ static void lag_direction(struct world *w)
     ev->a = world_below(w, w->plan.server_count);
     ev->b = world_below(w, w->plan.server_count);
     w->net.lag_us[ev->a][ev->b] = world_below(w, 900000);
+}
+
+static void mute_event(struct world *w, const struct event *ev)
+{
+    if (w->is_hostile) {
+        split(w, 1u << ev->a, false, true);
+    }
+}
+
+/* The others look for a new leader while this one still gets answers to what it sent long ago: it must not
+ * take them for a confirmation of now. */
+static void leave_behind(struct world *w, const struct node *n)
+{
+    w->faults.left_behind = (struct left_behind){ n->index, w->now_us + 4000000, false };
+    for (int32_t i = 0; i < w->plan.server_count; i++) {
+        struct event *ev = world_plan_event(w, 4000000, NOBODY, unlag_event);
+        ev->a = i;
+        ev->b = n->index;
+        w->net.lag_us[i][n->index] = 700000 + world_below(w, 200000);
+    }
+    world_plan_event(w, 1000000, NOBODY, mute_event)->a = n->index;
+}
+
+bool faults_want_quiet(const struct world *w, int32_t server)
+{
+    const struct left_behind *left = &w->faults.left_behind;
+    return w->is_hostile && w->now_us < left->until_us &&
+           (!left->has_successor || server == left->server);
+}
+
+void faults_on_reign(struct world *w, int32_t server)
+{
+    w->faults.left_behind.has_successor |= server != w->faults.left_behind.server;
+}
+
+/* ---- disks ---------------------------------------------------------------------------------- */
+
+static void room_event(struct world *w, const struct event *ev)
+{
+    fake_fs_set_full(w->nodes[ev->a].fs, false);
+}
+
+static void fill_up(struct world *w, const struct node *n)
+{
+    fake_fs_set_full(n->fs, true);
+    world_plan_event(w, 2 * duration(w), NOBODY, room_event)->a = n->index;
 }
 
 /* ---- one fault --------------------------------------------------------------------------------------------- */
@@ -155,7 +230,7 @@ static void happen(struct world *w, enum fault_kind kind)
         split(w, 1u << n->index, world_chance(w, 2), world_chance(w, 2));
         break;
     case FAULT_CLOG:
-        clog_direction(w);
+        clog_pair(w, n->index, world_below(w, w->plan.server_count));
         break;
     case FAULT_LAG:
         lag_direction(w);
@@ -168,6 +243,21 @@ static void happen(struct world *w, enum fault_kind kind)
         break;
     case FAULT_BREAK_CLIENT:
         break_link(w, true);
+        break;
+    case FAULT_CUT_USER:
+        cut_user(w);
+        break;
+    case FAULT_CLOG_USER:
+        clog_user(w);
+        break;
+    case FAULT_LEAVE_BEHIND:
+        leave_behind(w, leader_or(w, n));
+        break;
+    case FAULT_DISK_SYNC:
+        fake_fs_fail_sync(n->fs);
+        break;
+    case FAULT_DISK_FULL:
+        fill_up(w, n);
         break;
     case FAULT_DISK_CALL:
         fake_fs_fail_at(n->fs, 1 + prng_below(&w->rng, 30), world_chance(w, 2) ? ENOSPC : EIO);
@@ -222,6 +312,7 @@ void faults_heal(struct world *w)
     for (int32_t i = 0; i < w->plan.server_count; i++) {
         struct node *n = &w->nodes[i];
         fake_fs_fail_at(n->fs, 0, 0);
+        fake_fs_set_full(n->fs, false);
         n->log_latency_us = 200 + world_below(w, 5000);
         node_resume(w, n);
         if (!n->is_up) {

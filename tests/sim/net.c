@@ -7,8 +7,8 @@
 #include "common/xalloc.h"
 #include "tests/sim/world.h"
 
-/* How long a sender takes to give up a peer that does not answer, and to dial again. */
-enum { CONNECT_TIMEOUT_US = 500000, VOTE_REDIAL_US = 300000 };
+/* How long a sender takes to give up a peer that does not answer. */
+enum { CONNECT_TIMEOUT_US = 500000 };
 
 struct packet {
     struct list line;
@@ -27,7 +27,7 @@ static struct node *node_of(struct world *w, int32_t endpoint)
     return &w->nodes[endpoint];
 }
 
-static int64_t latency(struct world *w)
+int64_t net_latency_us(struct world *w)
 {
     int64_t us = w->net.latency_us / 2 + world_below(w, w->net.latency_us);
     return world_chance(w, 50) ? us * (2 + world_below(w, 30)) : us;
@@ -42,10 +42,13 @@ static int64_t lag(const struct world *w, int32_t from, int32_t to)
 
 static bool may_pass(const struct world *w, int32_t from, int32_t to)
 {
-    if (!is_server(from) || !is_server(to)) {
-        return true;
-    }
     return !w->net.blocked[from][to] && w->net.clogged_until_us[from][to] <= w->now_us;
+}
+
+/* A clogged direction still accepts: that nothing comes is only found out by waiting. */
+bool net_is_open(const struct world *w, int32_t a, int32_t b)
+{
+    return !w->net.blocked[a][b] && !w->net.blocked[b][a];
 }
 
 static struct link *link_new(struct world *w, int32_t from, int32_t to, bool is_client)
@@ -102,7 +105,7 @@ static void push(struct world *w, struct link *l, int side, enum packet_kind kin
         p->bytes = *bytes;
         buf_init(bytes);
     }
-    p->at_us = w->now_us + latency(w) + lag(w, l->end[1 - side].endpoint, to->endpoint);
+    p->at_us = w->now_us + net_latency_us(w) + lag(w, l->end[1 - side].endpoint, to->endpoint);
     if (p->at_us < to->last_at_us) {
         p->at_us = to->last_at_us;
     }
@@ -236,19 +239,18 @@ static void dial_event(struct world *w, const struct event *ev)
     int32_t from = ev->node;
     int32_t to = (int32_t)ev->b;
     struct node *target = &w->nodes[to];
-    if (!may_pass(w, from, to) || !may_pass(w, to, from) || !target->is_host_up ||
-        target->is_paused) {
+    if (!net_is_open(w, from, to) || !target->is_host_up || target->is_paused) {
         world_plan_event(w, CONNECT_TIMEOUT_US, from, refuse_event)->a = ev->a;
         return;
     }
     if (!target->is_up || !target->is_listening) {
-        world_plan_event(w, latency(w), from, refuse_event)->a = ev->a;
+        world_plan_event(w, net_latency_us(w), from, refuse_event)->a = ev->a;
         return;
     }
     struct link *l = link_new(w, from, to, false);
     l->end[0].local_id = ev->a;
     l->end[1].local_id = --target->last_accepted;
-    int64_t back_us = latency(w);
+    int64_t back_us = net_latency_us(w);
     l->end[0].last_at_us = w->now_us + back_us; /* nothing arrives before it knows */
     world_plan_event(w, back_us, from, connected_event)->a = ev->a;
     node_on_link(w, target, l->end[1].local_id, true);
@@ -256,27 +258,37 @@ static void dial_event(struct world *w, const struct event *ev)
 
 void net_connect(struct world *w, int32_t from, int32_t to, int64_t local_id)
 {
-    struct event *ev = world_plan_event(w, latency(w), from, dial_event);
+    struct event *ev = world_plan_event(w, net_latency_us(w), from, dial_event);
     ev->a = local_id;
     ev->b = to;
+}
+
+static void refuse_user_event(struct world *w, const struct event *ev)
+{
+    user_on_refused(w, &w->users[ev->a]);
 }
 
 static void dial_user_event(struct world *w, const struct event *ev)
 {
     struct node *n = &w->nodes[ev->b];
     struct user *u = &w->users[ev->a];
-    if (!n->is_up || n->is_paused) {
+    int32_t from = ENDPOINT_USERS + u->index;
+    if (!net_is_open(w, from, n->index) || !n->is_host_up || n->is_paused) {
+        world_plan_event(w, CONNECT_TIMEOUT_US, NOBODY, refuse_user_event)->a = ev->a;
+        return;
+    }
+    if (!n->is_up) {
         user_on_refused(w, u);
         return;
     }
-    struct link *l = link_new(w, ENDPOINT_USERS + (int32_t)ev->a, n->index, true);
+    struct link *l = link_new(w, from, n->index, true);
     node_on_client(w, n, l);
     user_on_connected(w, u, l);
 }
 
 void net_connect_user(struct world *w, int32_t user, int32_t server)
 {
-    struct event *ev = world_plan_event(w, latency(w), NOBODY, dial_user_event);
+    struct event *ev = world_plan_event(w, net_latency_us(w), NOBODY, dial_user_event);
     ev->a = user;
     ev->b = server;
 }
@@ -319,84 +331,6 @@ void net_break(struct world *w, struct link *l)
     }
 }
 
-/* ---- election port ----------------------------------------------------------------------------------------- */
-
-static bool can_talk(const struct world *w, int32_t a, int32_t b)
-{
-    return w->nodes[a].is_up && w->nodes[b].is_up && may_pass(w, a, b) && may_pass(w, b, a);
-}
-
-void net_break_votes(struct world *w, int32_t a, int32_t b)
-{
-    w->net.is_connected[a][b] = w->net.is_connected[b][a] = false;
-    w->net.generation[a][b]++;
-    w->net.generation[b][a]++;
-}
-
-static void vote_event(struct world *w, const struct event *ev)
-{
-    int32_t from = (int32_t)ev->a;
-    if ((uint64_t)ev->b != w->net.generation[from][ev->node]) {
-        return; /* lost with its connection */
-    }
-    if (!may_pass(w, from, ev->node)) {
-        net_break_votes(w, from, ev->node);
-        return;
-    }
-    node_on_vote(w, &w->nodes[ev->node], w->nodes[from].sid, &ev->bytes);
-}
-
-static void send_lane(struct world *w, int32_t from, int32_t to)
-{
-    struct lane *lane = &w->net.lanes[from][to];
-    int64_t at_us = w->now_us + latency(w);
-    lane->last_at_us = at_us > lane->last_at_us ? at_us : lane->last_at_us;
-    lane->is_unsent = false;
-    struct event *ev = world_plan_event(w, lane->last_at_us - w->now_us, to, vote_event);
-    ev->a = from;
-    ev->b = (int64_t)w->net.generation[from][to];
-    buf_append(&ev->bytes, buf_head(&lane->last), buf_readable(&lane->last));
-}
-
-static void dial_votes_event(struct world *w, const struct event *ev)
-{
-    int32_t from = ev->node;
-    int32_t to = (int32_t)ev->a;
-    struct net *net = &w->net;
-    if (net->is_connected[from][to]) {
-        return;
-    }
-    if (!can_talk(w, from, to)) {
-        if (net->lanes[from][to].is_unsent) {
-            world_plan_event(w, VOTE_REDIAL_US, from, dial_votes_event)->a = to;
-        }
-        return;
-    }
-    net_break_votes(w, from, to);
-    net->is_connected[from][to] = net->is_connected[to][from] = true;
-    /* Also what was sent before, which may be out of date. */
-    if (net->lanes[from][to].has_last) {
-        send_lane(w, from, to);
-    }
-    if (net->lanes[to][from].has_last) {
-        send_lane(w, to, from);
-    }
-}
-
-void net_vote(struct world *w, int32_t from, int32_t to, const void *data, size_t len)
-{
-    struct lane *lane = &w->net.lanes[from][to];
-    buf_reset(&lane->last);
-    buf_append(&lane->last, data, len);
-    lane->has_last = true;
-    if (w->net.is_connected[from][to]) {
-        send_lane(w, from, to);
-    } else {
-        lane->is_unsent = true;
-        world_plan_event(w, latency(w), from, dial_votes_event)->a = to;
-    }
-}
-
 /* ---- servers go and come ------------------------------------------------------------------------------------ */
 
 void net_server_down(struct world *w, int32_t server, bool is_power_loss)
@@ -408,7 +342,7 @@ void net_server_down(struct world *w, int32_t server, bool is_power_loss)
             if (end->endpoint != server || !end->is_open) {
                 continue;
             }
-            if (is_power_loss && !l->is_client) {
+            if (is_power_loss) {
                 end->is_open = false;
                 drop_incoming(end);
                 retire(w, l);

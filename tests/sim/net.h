@@ -5,11 +5,11 @@
 /*
  * The network. Links (quorum port and client port) are ordered streams, as TCP's: what is sent is delayed
  * or held back, never lost or reordered, until an end closes or dies. A peer that is killed closes; one
- * that loses its power is silent, and answers with a reset once it is up again. Between two servers each
- * direction can be blocked, clogged and slowed down on its own.
+ * that loses its power is silent, and answers with a reset once it is up again. Between two servers, and
+ * between a user and a server, each direction can be blocked, clogged and slowed down on its own.
  *
  * The election port is one connection per pair, which keeps only the last message to each side: it is
- * lost when the connection breaks, and sent once more when there is a new one.
+ * lost when the connection breaks, and sent once more when there is a new one (net_votes.c).
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,7 +19,13 @@
 
 struct world;
 
-enum { SERVERS_MAX = 5, USERS_MAX = 6, ENDPOINT_USERS = 100 };
+/* Servers by their index, then users by theirs. */
+enum {
+    SERVERS_MAX = 5,
+    USERS_MAX = 6,
+    ENDPOINT_USERS = SERVERS_MAX,
+    ENDPOINTS = SERVERS_MAX + USERS_MAX,
+};
 
 enum packet_kind {
     PACKET_DATA,
@@ -51,15 +57,15 @@ struct lane {
 };
 
 struct net {
-    struct list links;                      /* struct link.all */
-    struct list gone;                       /* closed at both ends; freed at the end of the run */
-    bool blocked[SERVERS_MAX][SERVERS_MAX]; /* from, to */
-    int64_t clogged_until_us[SERVERS_MAX][SERVERS_MAX];
-    int64_t lag_us[SERVERS_MAX][SERVERS_MAX];      /* more latency */
-    struct lane lanes[SERVERS_MAX][SERVERS_MAX];   /* from, to */
-    bool is_connected[SERVERS_MAX][SERVERS_MAX];   /* election port; symmetric */
-    uint64_t generation[SERVERS_MAX][SERVERS_MAX]; /* of that connection */
-    int64_t latency_us;                            /* typical */
+    struct list links;                  /* struct link.all */
+    struct list gone;                   /* closed at both ends; freed at the end of the run */
+    bool blocked[ENDPOINTS][ENDPOINTS]; /* from, to: nothing arrives, and nobody hears of it */
+    int64_t clogged_until_us[ENDPOINTS][ENDPOINTS]; /* connects, but nothing arrives */
+    int64_t lag_us[SERVERS_MAX][SERVERS_MAX];       /* more latency */
+    struct lane lanes[SERVERS_MAX][SERVERS_MAX];    /* from, to */
+    bool is_connected[SERVERS_MAX][SERVERS_MAX];    /* election port; symmetric */
+    uint64_t generation[SERVERS_MAX][SERVERS_MAX];  /* of that connection */
+    int64_t latency_us;                             /* typical */
 };
 
 void net_init(struct world *w);
@@ -81,6 +87,11 @@ struct link *net_find(struct world *w, int32_t server, int64_t local_id, int *si
 struct link *net_pick(struct world *w, bool is_client);
 /* Both ends see it closed. */
 void net_break(struct world *w, struct link *link);
+
+/* Neither direction is blocked: a connection can be made. */
+bool net_is_open(const struct world *w, int32_t a, int32_t b);
+/* How long something takes, by chance. */
+int64_t net_latency_us(struct world *w);
 
 /* ---- election port ---- */
 

@@ -12,6 +12,7 @@
 #include "server/store/session_map.h"
 #include "server/tree/ephemerals.h"
 #include "server/core/reads.h"
+#include "tests/sim/outcome.h"
 #include "tests/sim/world.h"
 
 struct replay {
@@ -22,7 +23,9 @@ struct replay {
     int64_t zxid;    /* of the txn that is being applied */
     struct op **ops; /* of the truth, by zxid */
     int64_t op_count;
-    int64_t next; /* first op that was not checked */
+    int64_t next;          /* first op that was not checked */
+    bool was_session_open; /* of the write that is to be applied, if somebody got an answer to it */
+    struct outcome foretold;
 };
 
 static _Noreturn void wrong(const struct replay *r, const struct op *op, const char *what)
@@ -81,11 +84,23 @@ static void follow_sessions(struct replay *r, const struct txn *txn)
     }
 }
 
+static void foretell(struct replay *r)
+{
+    for (int64_t i = r->next; i < r->op_count && r->ops[i]->zxid <= r->zxid; i++) {
+        const struct op *op = r->ops[i];
+        if (op->zxid == r->zxid && opcode_is_write(op->type)) {
+            r->was_session_open = session_map_has(&r->sessions, op->session_id);
+            outcome_foretell(r->tree, op, &r->foretold);
+        }
+    }
+}
+
 static void apply(struct replay *r, const struct known_txn *k, struct txn *txn)
 {
     bool ok = txn_decode(k->entry.data, k->entry.len, txn);
     zk_assert(ok);
     r->zxid = k->zxid;
+    foretell(r);
     data_tree_apply(r->tree, txn, &r->result);
     if (txn->has_digest && (uint64_t)txn->digest.digest != r->tree->digest) {
         sim_fail(r->w, "0x%" PRIx64 " carries another digest than its replay gives", k->zxid);
@@ -119,20 +134,48 @@ static void check_set(const struct replay *r, const struct op *op)
     buf_fini(&expected);
 }
 
-static void check_multi(const struct replay *r, const struct op *op)
+/* A failed multi answers with the code of each part (field-server 3.5). */
+static void check_multi(struct replay *r, const struct op *op)
 {
     struct wire w;
     struct multi_header h;
     wire_init(&w, buf_head(&op->answer), buf_readable(&op->answer));
-    bool failed =
-        r->result.sub_count > 0 && r->result.subs[r->result.sub_count - 1].type == OP_ERROR;
-    multi_header_decode(&w, &h);
-    if (failed != (h.type == OP_ERROR)) {
-        wrong(r, op, "a multi succeeded or failed, and the answer says otherwise");
+    if (!r->foretold.has_failed) {
+        multi_header_decode(&w, &h);
+        if (h.type == OP_ERROR) {
+            wrong(r, op, "a multi failed that should have succeeded");
+        }
+        return;
+    }
+    world_saw(r->w, SEEN_MULTI_FAILED);
+    for (int32_t i = 0; i < op->part_count; i++) {
+        multi_header_decode(&w, &h);
+        if (h.type != OP_ERROR || wire_int(&w) != (int32_t)r->foretold.errs[i]) {
+            wrong(r, op, "a part of a multi came to something else than it had to");
+        }
     }
 }
 
-static void check_write(const struct replay *r, const struct op *op, const struct txn *txn)
+static void check_result(struct replay *r, const struct op *op)
+{
+    if (op->type == OP_MULTI) {
+        check_multi(r, op);
+        return;
+    }
+    if (op->err == ZK_NO_AUTH) {
+        world_saw(r->w, SEEN_DENIED);
+    }
+    if (op->type != OP_CLOSE_SESSION && op->err != r->foretold.errs[0]) {
+        wrong(r, op, "it came to something else than it had to");
+    }
+    if (op->err == ZK_OK && op->type == OP_CREATE) {
+        check_create(r, op);
+    } else if (op->err == ZK_OK && (op->type == OP_SET_DATA || op->type == OP_SET_ACL)) {
+        check_set(r, op);
+    }
+}
+
+static void check_write(struct replay *r, const struct op *op, const struct txn *txn)
 {
     if (txn->hdr.zxid != op->zxid || txn->hdr.session_id != op->session_id ||
         txn->hdr.cxid != op->xid) {
@@ -141,16 +184,16 @@ static void check_write(const struct replay *r, const struct op *op, const struc
     if (r->result.top.err != op->err) {
         wrong(r, op, "the history has another outcome");
     }
-    if (op->err != ZK_OK) {
+    if (op->err == ZK_SESSION_MOVED) {
+        return; /* who owns a session is not in the history */
+    }
+    if (!r->was_session_open) {
+        if (op->err != ZK_SESSION_EXPIRED) {
+            wrong(r, op, "a session that has ended is answered as a living one");
+        }
         return;
     }
-    if (op->type == OP_CREATE) {
-        check_create(r, op);
-    } else if (op->type == OP_SET_DATA) {
-        check_set(r, op);
-    } else if (op->type == OP_MULTI) {
-        check_multi(r, op);
-    }
+    check_result(r, op);
 }
 
 /* Adds up the names of a list, whose order is not part of the protocol. */
@@ -204,7 +247,11 @@ static void check_read(const struct replay *r, const struct op *op)
     if ((n == NULL) != (op->err == ZK_NO_NODE)) {
         wrong(r, op, "a read shows a node that is not there, or not one that is");
     }
-    if (n && !shows(r, op, n)) {
+    bool is_denied = n && op->type != OP_GET_CHILDREN2 && !outcome_permits(r->tree, n, PERM_READ);
+    if (is_denied != (op->err == ZK_NO_AUTH)) {
+        wrong(r, op, "a read was denied, or not, against the node's ACL");
+    }
+    if (n && !is_denied && !shows(r, op, n)) {
         wrong(r, op, "a read shows another state than that of its zxid");
     }
 }

@@ -205,6 +205,7 @@ static void check_reign(struct world *w, struct node *n)
     if (t->leader_life[epoch] == 0) {
         t->leader_life[epoch] = life;
         world_saw(w, SEEN_REIGN);
+        faults_on_reign(w, n->index);
         world_note(w, n->index, "reigns", epoch, n->peer->zab.history.delivered_zxid);
         if (n->peer->zab.history.delivered_zxid < last_committed_before(t, epoch)) {
             sim_fail(w,

@@ -39,6 +39,15 @@ struct known_txn {
     uint64_t digest; /* of the tree after it, on some server */
 };
 
+/* A write, or one op of a multi. */
+struct op_part {
+    int32_t type;
+    int32_t version; /* that it asks for, or -1 */
+    char path[16];
+};
+
+enum { OP_PARTS_MAX = 4 };
+
 /* One request of a user. */
 struct op {
     int32_t user;
@@ -53,6 +62,9 @@ struct op {
     int64_t zxid;      /* of the answer */
     struct buf answer; /* the record behind the header */
     bool wants_watch;
+    int32_t flags;                      /* of a create */
+    struct op_part parts[OP_PARTS_MAX]; /* of a write */
+    int32_t part_count;
     int64_t value;     /* that it writes; 0: none, or a delete */
     int64_t synced_us; /* a read behind a sync: when that began; else 0 */
 };

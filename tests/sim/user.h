@@ -40,9 +40,10 @@ struct user {
     int32_t watch_count;
     int64_t synced_us;             /* when the last sync of this connection began; 0: none */
     int64_t sync_floor;            /* behind a sync in the line: what later reads must show */
-    int64_t last_write_invoked_us; /* of the newest write that was answered with success */
+    int64_t last_write_invoked_us; /* of the newest write that went through the quorum */
     int64_t made;                  /* counts what it wrote */
     bool is_closing;
+    bool is_reader; /* asks for the newest again and again: who has it does not change often */
 };
 
 struct world;

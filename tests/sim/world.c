@@ -131,7 +131,7 @@ const char *sight_name(enum sight sight)
     static const char *const names[SIGHTS] = {
         "reign",       "diff",        "trunc",     "snap",          "reload",
         "disk-failed", "disk-works",  "snapshot",  "session-moved", "expiry",
-        "watch-fired", "watch-again", "sync-read",
+        "watch-fired", "watch-again", "sync-read", "multi-failed",  "denied",
     };
     return names[sight];
 }

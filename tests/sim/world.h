@@ -59,6 +59,8 @@ enum sight {
     SEEN_WATCH_FIRED,
     SEEN_WATCH_SET_AGAIN, /* after a new connection */
     SEEN_SYNC_READ,
+    SEEN_MULTI_FAILED,
+    SEEN_DENIED, /* for want of permission */
     SIGHTS,
 };
 
