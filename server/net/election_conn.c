@@ -126,13 +126,18 @@ struct election_conn *election_conn_dialled(struct loop *loop, int fd, int64_t s
     return conn;
 }
 
-void election_handshake_encode(struct buf *out, int64_t sid, const char *host, int port)
+void election_handshake_encode(struct buf *out, const struct member *self)
 {
-    char *address = xasprintf(strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, port);
-    put_long(out, PROTOCOL_ONE_ADDRESS);
-    put_long(out, sid);
-    put_slice(out, slice_of_str(address));
-    free(address);
+    struct buf text = BUF_EMPTY;
+    for (size_t i = 0; i < self->address_count; i++) {
+        const struct member_address *a = &self->addresses[i];
+        buf_printf(&text, strchr(a->host, ':') ? "%s[%s]:%d" : "%s%s:%d", i > 0 ? "|" : "", a->host,
+                   a->election_port);
+    }
+    put_long(out, self->address_count > 1 ? PROTOCOL_ADDRESSES : PROTOCOL_ONE_ADDRESS);
+    put_long(out, self->sid);
+    put_slice(out, (struct slice){ text.data, (int32_t)text.len });
+    buf_fini(&text);
 }
 
 /* ---- input ------------------------------------------------------------------------------------------------- */

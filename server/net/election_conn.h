@@ -19,6 +19,7 @@
 #include "common/list.h"
 #include "server/jute/wire.h"
 #include "server/net/loop.h"
+#include "server/net/members.h"
 
 enum {
     ELECTION_MESSAGE_BYTES_MAX = 512 * 1024,
@@ -70,7 +71,7 @@ void election_conn_send(struct election_conn *conn, const void *body, size_t len
 void election_conn_close(struct election_conn *conn);
 void election_conn_free(struct election_conn *conn);
 
-/* What an initiator sends first. */
-void election_handshake_encode(struct buf *out, int64_t sid, const char *host, int port);
+/* What the initiator self sends first. */
+void election_handshake_encode(struct buf *out, const struct member *self);
 
 #endif

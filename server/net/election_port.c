@@ -234,8 +234,7 @@ void election_port_open(struct election_port *port, struct loop *loop, struct re
     list_init(&port->strangers);
     list_init(&port->closed);
     const struct member *self = members_find(members, members->self_sid);
-    election_handshake_encode(&port->handshake, self->sid, self->addresses[0].host,
-                              self->addresses[0].election_port);
+    election_handshake_encode(&port->handshake, self);
     port->peers = xcalloc(members->count, sizeof(*port->peers));
     for (size_t i = 0; i < members->count; i++) {
         struct election_peer *peer = &port->peers[i];

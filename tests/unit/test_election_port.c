@@ -215,6 +215,14 @@ static void assert_refused(struct fixture *f, const struct buf *bytes)
     close(fd);
 }
 
+/* What the server sid of that host sends first. */
+static void put_handshake(struct buf *b, int64_t sid, const char *host, int port)
+{
+    struct member_address address = { host, 0, port };
+    struct member self = { sid, &address, 1 };
+    election_handshake_encode(b, &self);
+}
+
 static void test_what_is_no_handshake_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -224,10 +232,10 @@ static void test_what_is_no_handshake_is_refused(void **state)
     put_long(&b, -5);
     assert_refused(f, &b);
     buf_reset(&b);
-    election_handshake_encode(&b, 9, "127.0.0.1", 1);
+    put_handshake(&b, 9, "127.0.0.1", 1);
     assert_refused(f, &b); /* a server that is not in the configuration */
     buf_reset(&b);
-    election_handshake_encode(&b, 2, "127.0.0.1", 1);
+    put_handshake(&b, 2, "127.0.0.1", 1);
     assert_refused(f, &b); /* our own id */
     buf_reset(&b);
     put_long(&b, -65536);
@@ -235,7 +243,7 @@ static void test_what_is_no_handshake_is_refused(void **state)
     put_int(&b, ELECTION_ADDRESS_BYTES_MAX + 1);
     assert_refused(f, &b);
     buf_reset(&b);
-    election_handshake_encode(&b, 3, "127.0.0.1", 1);
+    put_handshake(&b, 3, "127.0.0.1", 1);
     put_int(&b, ELECTION_MESSAGE_BYTES_MAX + 1);
     assert_refused(f, &b);
     buf_fini(&b);
@@ -247,7 +255,7 @@ static void test_a_handshake_may_come_byte_by_byte(void **state)
     struct buf b = BUF_EMPTY;
     open_server(f, 1);
     turn(f);
-    election_handshake_encode(&b, 3, "::1", 77);
+    put_handshake(&b, 3, "::1", 77);
     assert_memory_equal(b.data + 20, "[::1]:77", 8);
     put_slice(&b, slice_of_str("late vote"));
     int fd = dial(f, 1);

@@ -14,10 +14,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "common/clock.h"
 #include "server/jute/notification.h"
 #include "server/jute/quorum_packet.h"
 #include "server/jute/txn.h"
+#include "server/net/election_conn.h"
+#include "server/net/quorum_frame.h"
 #include "server/store/snapshot_receiver.h"
 #include "server/tree/image.h"
 
@@ -113,6 +118,85 @@ static void test_notifications(void **state)
     assert_int_equal(for_each_message("tests/data/fle/*.jsonl", check_notification), 78);
 }
 
+/* The sid that an election port hears in a handshake. */
+static void note_sid(void *arg, struct election_conn *conn, int64_t sid)
+{
+    (void)conn;
+    *(int64_t *)arg = sid;
+}
+
+static void fail_on_loss(void *arg, struct election_conn *conn, const char *why)
+{
+    (void)arg;
+    (void)conn;
+    fail_msg("%s", why);
+}
+
+static int64_t hear_handshake(const struct buf *bytes)
+{
+    static const struct election_conn_ops ops = { .on_handshake = note_sid,
+                                                  .on_lost = fail_on_loss };
+    struct loop loop;
+    int fds[2];
+    int64_t sid = -1;
+    assert_int_equal(loop_init(&loop), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    struct election_conn *conn = election_conn_accept(&loop, fds[0], 10000, &ops, &sid);
+    assert_non_null(conn);
+    assert_int_equal(write(fds[1], bytes->data, bytes->len), bytes->len);
+    for (int64_t end_ms = clock_now_ms() + 5000; sid < 0 && clock_now_ms() < end_ms;) {
+        loop_turn(&loop, 10);
+    }
+    election_conn_close(conn);
+    election_conn_free(conn);
+    close(fds[1]);
+    loop_fini(&loop);
+    return sid;
+}
+
+/* addr="HOST:PORT|HOST:PORT": takes text apart. Returns how many there are. */
+static size_t parse_addresses(char *text, struct member_address *out, size_t max)
+{
+    size_t count = 0;
+    char *rest = NULL;
+    for (char *one = strtok_r(text, "|", &rest); one && count < max;
+         one = strtok_r(NULL, "|", &rest)) {
+        char *colon = strrchr(one, ':');
+        assert_non_null(colon);
+        *colon = '\0';
+        out[count++] = (struct member_address){ one, 0, atoi(colon + 1) };
+    }
+    return count;
+}
+
+static void check_handshake(const struct message *m, int64_t *count)
+{
+    static const char key[] = "addr=\\\"";
+    char text[256];
+    struct member_address addresses[4];
+    struct buf ours = BUF_EMPTY;
+    if (strncmp(m->decoded, "HANDSHAKE", 9) != 0) {
+        return;
+    }
+    (*count)++;
+    const char *at = strstr(m->decoded, key);
+    assert_non_null(at);
+    at += sizeof(key) - 1;
+    snprintf(text, sizeof(text), "%.*s", (int)strcspn(at, "\\"), at);
+    struct member self = { number_after(m->decoded, "sid="), addresses, 0 };
+    self.address_count = parse_addresses(text, addresses, 4);
+    assert_int_equal(hear_handshake(&m->bytes), self.sid);
+    election_handshake_encode(&ours, &self);
+    assert_same(&ours, m->bytes.data, m->bytes.len);
+    buf_fini(&ours);
+}
+
+static void test_handshakes(void **state)
+{
+    (void)state;
+    assert_int_equal(for_each_message("tests/data/fle/*.jsonl", check_handshake), 35);
+}
+
 /* ---- quorum port ---------------------------------------------------------------------------------------- */
 
 static bool is_packet(const struct message *m)
@@ -149,10 +233,13 @@ static void check_packet(const struct message *m, int64_t *count)
     struct wire w;
     struct quorum_packet p;
     struct buf again = BUF_EMPTY;
+    size_t len = 0;
     if (!is_packet(m)) {
         return;
     }
     (*count)++;
+    assert_int_equal(quorum_frame_next(m->bytes.data, m->bytes.len, 1 << 20, &len), FRAME_COMPLETE);
+    assert_int_equal(len, m->bytes.len);
     wire_init(&w, m->bytes.data, m->bytes.len);
     assert_true(quorum_packet_decode(&w, &p));
     assert_int_equal(wire_left(&w), 0);
@@ -213,6 +300,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_notifications),
+        cmocka_unit_test(test_handshakes),
         cmocka_unit_test(test_packets),
         cmocka_unit_test(test_snapshot_streams),
     };
