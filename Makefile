@@ -195,8 +195,14 @@ check: all unit sim-check fuzz-replay lint-arrows ## fast tests, under a minute
 PYTEST := /usr/bin/python3 -m pytest -c tests/e2e/pytest.ini
 
 .PHONY: e2e test bench
-e2e: all ## end-to-end tests; T=expression runs a selection (pytest -k), F=file one file
+e2e: all $(B)/bin/zkworker ## end-to-end tests; T=expression runs a selection (pytest -k), F=file one file
 	+@$(PYTEST) $(if $(T),-k '$(T)') tests/e2e$(if $(F),/$(F))
+
+# A client of the fault tests.
+$(B)/bin/zkworker: $(B)/obj/tests/e2e/clients/zkworker.o
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< -lzookeeper_mt
 
 test: ## install what is missing, build, run every test
 	@scripts/deps

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness.bench import Bench
+from harness.hosts import Network
 from harness.mounts import Mount
+from harness.scene import Scene
 from harness.servers import KINDS, Server
 from harness.tap import Tap
 
@@ -153,6 +155,36 @@ def tap(bench, server):
     tap = Tap(bench, server.port)
     yield tap
     tap.close()
+
+
+@pytest.fixture
+def new_network(request):
+    """new_network(names, weather=False): hosts, which are gone afterwards."""
+    made = []
+
+    def make(names, weather=False):
+        made.append(Network(names, request.node.name if weather else None))
+        return made[-1]
+
+    yield make
+    for network in reversed(made):
+        network.close()
+
+
+@pytest.fixture
+def new_scene(bench, request, new_network):
+    """new_scene(servers=3, clients=4, weather=False, **zoo_cfg), not started yet."""
+    made = []
+
+    def make(servers=3, clients=4, weather=False, **settings):
+        names = [f"s{n}" for n in range(1, servers + 1)] + [f"c{n}" for n in range(1, clients + 1)]
+        network = new_network(names, weather)
+        made.append(Scene(bench, request.node.name, network, servers, **settings))
+        return made[-1]
+
+    yield make
+    for scene in made:
+        scene.close()
 
 
 class Measures:

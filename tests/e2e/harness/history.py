@@ -25,6 +25,9 @@ Op = namedtuple(
     defaults=(OK, None, None, -1),
 )
 
+# What a client that is watching a register read when it was told of a change, or began to watch.
+Saw = namedtuple("Saw", "client session path value version")
+
 
 class Undecided(AssertionError):
     """The search took too long to say whether the history is good."""
@@ -175,4 +178,22 @@ def check_created(ops, tree):
             complaints.append(f"lost: {op}, at the end it is {tree.get(op.path)!r}")
         if op.kind == CREATE and op.outcome == FAIL:
             complaints.append(f"refused, but nobody else uses that name: {op}")
+    return complaints
+
+
+# ---- watches -------------------------------------------------------------------------------------
+
+
+def check_watches(saws, tree):
+    """tree: path -> State at the end. In each session what is read does not go back, and everybody
+    who watches has been told of the last change."""
+    complaints, last, latest = [], {}, {}
+    for saw in saws:
+        key = (saw.client, saw.session, saw.path)
+        if key in last and last[key].version > saw.version:
+            complaints.append(f"a session's reads go back: {last[key]} and {saw}")
+        last[key] = latest[saw.client, saw.path] = saw
+    for saw in latest.values():
+        if (saw.value, saw.version) != tree[saw.path]:
+            complaints.append(f"the last that was told: {saw}, it is {tree[saw.path]}")
     return complaints

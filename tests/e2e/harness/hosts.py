@@ -7,9 +7,9 @@ left is removed by the next one.
     s1  ----+-- bridge    and a packet filter that drops what comes from the hosts in `deaf_to`
     c1  ----+
 
-Packets are dropped where they arrive, so a cut can have one direction: the sender sees nothing but
-silence, as it would with a cable that broke."""
-import ctypes
+With weather the bridge is a program (harness/switch.py) that also delays, loses and reorders.
+Packets of a line that is cut are dropped where they arrive, so a cut can have one direction: the sender
+sees nothing but silence, as it would with a cable that broke."""
 import itertools
 import os
 import re
@@ -17,10 +17,11 @@ import secrets
 import subprocess
 from pathlib import Path
 
-NAMESPACES = Path("/run/netns")
+from .namespaces import NAMESPACES, enter
+from .switch import DEVICE, Switch, mac_of
+
 PREFIX = "zkfs-e2e"
 STALE = re.compile(rf"^{PREFIX}-(\d+)-")
-CLONE_NEWNET = 0x40000000
 
 FILTER = """
 table inet faults {
@@ -32,21 +33,12 @@ table inet faults {
 }
 """
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 def _run(argv, text=None):
     done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise AssertionError(f"{argv} ended with {done.returncode}: {done.stderr}\n{text}")
     return done.stdout
-
-
-def _enter(namespace):
-    """Moves this thread; sockets it has stay where they are, threads it starts follow."""
-    if _libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error), namespace.name)
 
 
 def _remove(name):
@@ -76,7 +68,8 @@ class NetHost:
 
     def __init__(self, name, namespace, address):
         self.name, self.namespace, self.address = name, namespace, address
-        self.prefix = ("ip", "netns", "exec", namespace)
+        # Not `ip netns exec`: that hides mounts from everybody else.
+        self.prefix = ("nsenter", f"--net={NAMESPACES / namespace}")
         self.deaf_to = set()  # addresses
 
     def filter(self, script):
@@ -85,20 +78,20 @@ class NetHost:
 
 class Network:
     """names: of the hosts. The calling thread sits on a host of its own, which no fault reaches,
-    until close()."""
+    until close(). weather: a seed, for hosts that set_weather() shall reach."""
 
     EYE = "eye"
 
-    def __init__(self, names):
+    def __init__(self, names, weather=None):
         remove_stale()
         self.prefix = f"{PREFIX}-{os.getpid()}-{secrets.token_hex(3)}"
-        self.switch = f"{self.prefix}-switch"
         self.hosts = {}
+        self._switch = None  # a process, with weather
         self._home = open("/proc/thread-self/ns/net", "rb")
         try:
-            self._build([self.EYE, *names])
+            self._build([self.EYE, *names], weather)
             with open(NAMESPACES / self.hosts[self.EYE].namespace, "rb") as eye:
-                _enter(eye)
+                enter(eye)
         except BaseException:
             self.close()
             raise
@@ -106,28 +99,38 @@ class Network:
     def __getitem__(self, name):
         return self.hosts[name]
 
-    def _build(self, names):
-        commands = [f"netns add {self.switch}"]
+    def _build(self, names, weather):
         for number, name in enumerate(names, 1):
             host = NetHost(name, f"{self.prefix}-{name}", f"10.73.0.{number}")
             self.hosts[name] = host
-            commands += [
-                f"netns add {host.namespace}",
-                f"link add port{number} netns {self.switch} type veth"
-                f" peer name eth0 netns {host.namespace}",
-            ]
-        _run(["ip", "-batch", "-"], "\n".join(commands))
-        ports = [f"link set port{number} master bridge up" for number in range(1, len(names) + 1)]
-        script = ["link add bridge type bridge", "link set bridge up", *ports]
-        _run(["ip", "-netns", self.switch, "-batch", "-"], "\n".join(script))
-        for host in self.hosts.values():
+            _run(["ip", "netns", "add", host.namespace])
+        if weather is None:
+            self._build_bridge()
+        else:
+            namespaces = {name: host.namespace for name, host in self.hosts.items()}
+            self._switch = Switch(namespaces, weather)
+        for number, host in enumerate(self.hosts.values(), 1):
             script = [
                 "link set lo up",
-                f"address add {host.address}/24 dev eth0",
-                "link set eth0 up",
+                f"address add {host.address}/24 dev {DEVICE}",
+                f"link set {DEVICE} address {mac_of(number)} up",
             ]
             _run(["ip", "-netns", host.namespace, "-batch", "-"], "\n".join(script))
             host.filter(FILTER)
+
+    def _build_bridge(self):
+        switch = f"{self.prefix}-switch"
+        _run(["ip", "netns", "add", switch])
+        links = [
+            f"link add port{number} netns {switch} type veth"
+            f" peer name {DEVICE} netns {host.namespace}"
+            for number, host in enumerate(self.hosts.values(), 1)
+        ]
+        _run(["ip", "-batch", "-"], "\n".join(links))
+        numbers = range(1, len(self.hosts) + 1)
+        script = ["link add bridge type bridge", "link set bridge up"]
+        script += [f"link set port{number} master bridge up" for number in numbers]
+        _run(["ip", "-netns", switch, "-batch", "-"], "\n".join(script))
 
     # ---- faults ---------------------------------------------------------------------------------
 
@@ -144,8 +147,18 @@ class Network:
             for target in other
         )
 
-    def heal(self):
+    def set_weather(self, ways):
+        """ways: (source, target) -> Weather of that direction; all others are calm."""
+        self._switch.set_weather(ways)
+
+    def join(self):
+        """No line is cut any more; the weather stays."""
         self._set_faults([])
+
+    def heal(self):
+        self.join()
+        if self._switch:
+            self.set_weather({})
 
     def _set_faults(self, dropped):
         """From now on exactly these ways, (source, target), are cut."""
@@ -167,6 +180,8 @@ class Network:
     def close(self):
         """Takes the thread back to where it came from and removes everything."""
         with self._home:
-            _enter(self._home)
+            enter(self._home)
+        if self._switch:
+            self._switch.close()
         for entry in NAMESPACES.glob(f"{self.prefix}-*"):
             _remove(entry.name)

@@ -71,6 +71,10 @@ class Inotify:
         """The events of one path that carry all these flags."""
         return [e for e in list(self.events) if e.path == path and set(flags) <= e.flags]
 
+    def of_kind(self, flag):
+        """The events of all paths that carry this flag."""
+        return [e for e in list(self.events) if flag in e.flags]
+
     def kinds(self, path):
         """The flags of one path's events in order, one text an event: "CREATE", "OPEN", ..."""
         return [",".join(sorted(e.flags)) for e in list(self.events) if e.path == path]

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from .bench import ZKFS, mount_table
 from .inotify import Inotify
+from .servers import LOOPBACK
 from .waiting import NotComing, wait_for
 
 
 class Mount:
-    def __init__(self, bench, hosts, name="mnt", options=(), arguments=()):
-        self.bench, self.hosts, self.name = bench, hosts, name
+    def __init__(self, bench, hosts, name="mnt", options=(), arguments=(), host=LOOPBACK):
+        self.bench, self.hosts, self.name, self.host = bench, hosts, name, host
         self.options, self.arguments = list(options), list(arguments)
         self.path = bench.path(name)
         self.path.mkdir(exist_ok=True)
@@ -19,7 +20,12 @@ class Mount:
         self._watchers = []
 
     def command(self):
-        argv = [ZKFS, "-f"] + self.arguments + ([self.hosts] if self.hosts else []) + [self.path]
+        argv = (
+            [*self.host.prefix, ZKFS, "-f"]
+            + self.arguments
+            + ([self.hosts] if self.hosts else [])
+            + [self.path]
+        )
         return argv + (["-o", ",".join(self.options)] if self.options else [])
 
     def start(self):

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients that work through whatever fails, each a process on a host of its own, and write down
-what they asked and what they were told.
+what they asked and what they were told. Half of them are kazoo's, half of them libzookeeper's.
 
-Run as a program this is one client: python3 -m harness.workload HOSTS NAME SEED FILE. On SIGUSR1 it
-asks nothing more but keeps its session, on SIGTERM it closes it. Each line of FILE is a JSON object:
-a begin, its answer (same id), or, when idle, the session and the ephemeral nodes that it owns."""
+Run as a program this is one client: python3 -m harness.workload HOSTS NAME SEED FILE; clients/
+zkworker.c is the other one. On SIGUSR1 it asks nothing more but keeps its session, on SIGTERM it closes
+it. Each line of FILE is a JSON object: a begin; its answer (same id); what it read of a register when a
+watch had told it to; or, when idle, the session and the ephemeral nodes that it owns."""
 import json
 import logging
 import math
@@ -16,9 +17,11 @@ import time
 
 from kazoo.client import KazooClient
 from kazoo.exceptions import BadVersionError, NodeExistsError
+from kazoo.protocol.states import EventType
 from kazoo.retry import KazooRetry
 
 from . import history as h
+from .bench import REPO
 from .waiting import wait_for
 
 REGISTERS = [f"/reg/{name}" for name in "abc"]
@@ -40,6 +43,8 @@ class Worker:
     def __init__(self, hosts, name, seed, file):
         self.name, self.random, self.file = name, random.Random(seed), file
         self.count = 0
+        self.lock = threading.Lock()  # of the file
+        self.unwatched = set(REGISTERS)  # nothing tells of their next change
         self.versions = {}  # register -> the last version this client has heard of
         self.ephemerals = []  # (session, path)
         self.idle, self.ending = threading.Event(), threading.Event()
@@ -51,17 +56,20 @@ class Worker:
         )
 
     def note(self, **line):
-        self.file.write(json.dumps({**line, "at": time.monotonic()}) + "\n")
+        with self.lock:
+            self.file.write(json.dumps({**line, "at": time.monotonic()}) + "\n")
 
     def run(self):
         signal.signal(signal.SIGUSR1, lambda *_: self.idle.set())
         signal.signal(signal.SIGTERM, lambda *_: self.ending.set())
         self.client.start(timeout=30)
         while not (self.idle.is_set() or self.ending.is_set()):
+            self.watch_what_is_not()
             self.one_operation(self.random.choice(MIX))
             time.sleep(PAUSE_S)
         told = None
         while not self.ending.wait(0.05):
+            self.watch_what_is_not()
             session = self.session()
             if session != told:
                 paths = [path for owner, path in self.ephemerals if owner == session]
@@ -69,6 +77,31 @@ class Worker:
                 told = session
         self.client.stop()
         self.client.close()
+
+    def watch_what_is_not(self):
+        if self.client.connected:
+            for path in list(self.unwatched):
+                self.watch(path)
+
+    def watch(self, path):
+        """kazoo forgets its watches with the connection, after a last event for each."""
+
+        def answered(got):
+            try:
+                value, stat = got.get_nowait()
+            except Exception:  # connection lost, session expired
+                self.unwatched.add(path)
+                return
+            self.note(saw=path, value=value.decode(), version=stat.version, session=self.session())
+
+        self.unwatched.discard(path)
+        self.client.get_async(path, watch=lambda event: self.changed(path, event)).rawlink(answered)
+
+    def changed(self, path, event):
+        if event.type == EventType.CHANGED:
+            self.watch(path)
+        else:
+            self.unwatched.add(path)
 
     def session(self):
         client_id = self.client.client_id
@@ -143,16 +176,21 @@ def main():
 # ---- the test's side -----------------------------------------------------------------------------
 
 
-class Client:
-    """One worker's process, and what it has written so far."""
+# make e2e and make test build it.
+ZKWORKER = REPO / "build/rel/bin/zkworker"
+PROGRAMS = {"kazoo": ["/usr/bin/python3", "-m", "harness.workload"], "libzookeeper": [ZKWORKER]}
 
-    def __init__(self, bench, host, servers, seed):
+
+class Client:
+    """One worker's process, and what it has written so far. library: one of PROGRAMS."""
+
+    def __init__(self, bench, host, servers, seed, library):
         self.name, self.first_server = host.name, servers[0]
         self.path = bench.path(f"{host.name}.history")
+        assert library == "kazoo" or ZKWORKER.exists(), f"make {ZKWORKER.relative_to(REPO)}"
         hosts = ",".join(server.hosts for server in servers)
         self.process = bench.spawn(
-            [*host.prefix, "/usr/bin/python3", "-m", "harness.workload", hosts, host.name, seed]
-            + [self.path],
+            [*host.prefix, *PROGRAMS[library], hosts, host.name, seed, self.path],
             host.name,
             cwd=__file__.rpartition("/harness/")[0],
         )
@@ -160,6 +198,7 @@ class Client:
         self._rest = ""
         self._open = {}
         self.ops = []
+        self.saw = []  # h.Saw, in order
         self.owned = None  # (session, ephemeral paths), once idle
 
     def update(self):
@@ -175,8 +214,11 @@ class Client:
         return self
 
     def _take(self, line):
-        if "session" in line:
+        if "ephemerals" in line:
             self.owned = (line["session"], line["ephemerals"])
+        elif "saw" in line:
+            saw = h.Saw(self.name, line["session"], line["saw"], line["value"], line["version"])
+            self.saw.append(saw)
         elif "outcome" not in line:
             self._open[line["id"]] = line
         else:
