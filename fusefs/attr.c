@@ -24,9 +24,17 @@ static mode_t control_mode(const struct fusefs *fs, enum inode_kind kind)
     mode_t umask_bits = (mode_t)fs->options.umask;
     switch (kind) {
     case INODE_CONTROL_DIR:
+    case INODE_CONTROL_TTL:
         return S_IFDIR | (0555 & ~umask_bits);
+    case INODE_CONTROL_EPHEMERAL:
+    case INODE_CONTROL_SEQUENTIAL:
+    case INODE_CONTROL_EPHEMERAL_SEQUENTIAL:
+    case INODE_CONTROL_CONTAINER:
+    case INODE_CONTROL_TTL_SECONDS:
+        return S_IFDIR | (0777 & ~umask_bits);
     case INODE_CONTROL_DATA:
     case INODE_CONTROL_ACL:
+    case INODE_CONTROL_MADE:
         return S_IFREG | (0666 & ~umask_bits);
     default:
         return S_IFREG | (0444 & ~umask_bits);

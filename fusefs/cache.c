@@ -352,6 +352,19 @@ struct inode *cache_created(struct cache *c, struct inode *dir, const char *name
     return inode;
 }
 
+struct inode *cache_made(struct cache *c, struct inode *dir, const char *name,
+                         const struct Stat *stat, enum inode_kind kind)
+{
+    const struct inode *known = inode_find_child(&c->table, dir, name);
+    bool was_announced = known && known->stat_known && !known->announce &&
+                         known->kind != INODE_UNKNOWN && known->stat.czxid == stat->czxid;
+    struct inode *inode = cache_created(c, dir, name, stat, kind);
+    if (!was_announced) {
+        report(c, CHANGE_CREATED, inode);
+    }
+    return inode;
+}
+
 void cache_acl_was_set(struct cache *c, struct inode *inode, int32_t aversion)
 {
     if (inode->stat_known && !inode->dead && inode->stat.aversion == aversion) {

@@ -62,6 +62,9 @@ void cache_wrote(struct cache *c, struct inode *inode, const struct Stat *stat, 
 /* This mount has created the znode; returns its inode. */
 struct inode *cache_created(struct cache *c, struct inode *dir, const char *name,
                             const struct Stat *stat, enum inode_kind kind);
+/* The same through the control directory: who watches dir in this kernel has to be told. */
+struct inode *cache_made(struct cache *c, struct inode *dir, const char *name,
+                         const struct Stat *stat, enum inode_kind kind);
 /* This mount has replaced the ACL that had this aversion. */
 void cache_acl_was_set(struct cache *c, struct inode *inode, int32_t aversion);
 /* The directory, a leaf with these data, is a file from now on: another inode, which is announced. */

@@ -27,6 +27,7 @@ struct write {
     int len;
     int32_t version;
     int64_t before_mzxid; /* of the copy when the write was sent; 0: not known */
+    bool is_announced;    /* watchers of the inode do not know */
     int resends;
     commit_done_fn done;
     void *arg;
@@ -42,8 +43,13 @@ static void write_send(struct write *w)
 static void write_end(struct write *w, int rc, const struct Stat *stat)
 {
     if (rc == ZOK) {
+        struct cache *c = &w->fs->cache;
         fs_lock(w->fs);
-        cache_wrote(&w->fs->cache, w->inode, stat, w->data, w->len, clock_now_ms());
+        if (!w->is_announced) {
+            cache_wrote(c, w->inode, stat, w->data, w->len, clock_now_ms());
+        } else if (!w->inode->dead) {
+            cache_learn_value(c, w->inode, stat, w->data, w->len, clock_now_ms());
+        }
         fs_unlock(w->fs);
     }
     w->done(w->arg, rc);
@@ -91,10 +97,11 @@ static void on_write(void *arg, const struct zkc_result *result)
     write_end(w, result->rc, result->stat);
 }
 
-void commit_value(struct fusefs *fs, struct inode *inode, const void *data, int len,
-                  int32_t version, commit_done_fn done, void *arg)
+static void write_start(struct fusefs *fs, struct inode *inode, const void *data, int len,
+                        int32_t version, bool is_announced, commit_done_fn done, void *arg)
 {
     struct write *w = xcalloc(1, sizeof(*w));
+    w->is_announced = is_announced;
     w->fs = fs;
     w->inode = inode;
     w->len = len;
@@ -107,6 +114,18 @@ void commit_value(struct fusefs *fs, struct inode *inode, const void *data, int 
     w->before_mzxid = inode->stat_known ? inode->stat.mzxid : 0;
     fs_unlock(fs);
     write_send(w);
+}
+
+void commit_value(struct fusefs *fs, struct inode *inode, const void *data, int len,
+                  int32_t version, commit_done_fn done, void *arg)
+{
+    write_start(fs, inode, data, len, version, false, done, arg);
+}
+
+void commit_announced(struct fusefs *fs, struct inode *inode, const void *data, int len,
+                      commit_done_fn done, void *arg)
+{
+    write_start(fs, inode, data, len, -1, true, done, arg);
 }
 
 /* ---- read, change, write, until nobody was faster ----------------------------------------------------------- */

@@ -23,6 +23,11 @@ typedef void (*commit_done_fn)(void *arg, int rc);
 void commit_value(struct fusefs *fs, struct inode *inode, const void *data, int len,
                   int32_t version, commit_done_fn done, void *arg);
 
+/* The same at any version, by another way than the file's own: watchers of the inode in this kernel are told,
+ * as of anybody's change. */
+void commit_announced(struct fusefs *fs, struct inode *inode, const void *data, int len,
+                      commit_done_fn done, void *arg);
+
 /* Changes the value to what edit makes of the current one, again if somebody else is faster: for truncate
  * and touch. edit gets the bytes of the current value and returns the new ones for the caller to free. */
 typedef char *(*commit_edit_fn)(const char *bytes, size_t len, size_t *new_len, int64_t param);

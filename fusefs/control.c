@@ -14,15 +14,28 @@ static const struct {
     enum inode_kind kind;
     bool root_only;
 } files[] = {
-    { "acl", INODE_CONTROL_ACL, false },    { "data", INODE_CONTROL_DATA, false },
-    { "stat", INODE_CONTROL_STAT, false },  { "session", INODE_CONTROL_SESSION, true },
+    { "acl", INODE_CONTROL_ACL, false },
+    { "container", INODE_CONTROL_CONTAINER, false },
+    { "data", INODE_CONTROL_DATA, false },
+    { "ephemeral", INODE_CONTROL_EPHEMERAL, false },
+    { "ephemeral-sequential", INODE_CONTROL_EPHEMERAL_SEQUENTIAL, false },
+    { "sequential", INODE_CONTROL_SEQUENTIAL, false },
+    { "stat", INODE_CONTROL_STAT, false },
+    { "ttl", INODE_CONTROL_TTL, false },
+    { "session", INODE_CONTROL_SESSION, true },
     { "stats", INODE_CONTROL_STATS, true },
 };
+
+/* The most that ZooKeeper's encoding of a TTL has room for. */
+#define TTL_MS_MAX INT64_C(0xffffffffff)
 
 enum { FILE_COUNT = sizeof(files) / sizeof(files[0]) };
 
 const char *control_file_name(const struct inode *dir, size_t index)
 {
+    if (dir->kind != INODE_CONTROL_DIR) {
+        return NULL;
+    }
     bool is_root = !dir->parent->parent;
     return index < FILE_COUNT && (is_root || !files[index].root_only) ? files[index].name : NULL;
 }
@@ -38,7 +51,7 @@ static struct inode *get_child(struct fusefs *fs, struct inode *dir, const char 
 {
     list_for_each (l, &dir->kids) {
         struct inode *kid = list_entry(l, struct inode, sibling);
-        if (kid->kind == kind && !kid->dead) {
+        if (kid->kind == kind && !kid->dead && strcmp(inode_name(kid), name) == 0) {
             return kid;
         }
     }
@@ -53,8 +66,26 @@ struct inode *control_get_dir(struct fusefs *fs, struct inode *dir)
     return get_child(fs, dir, fs->options.control_name, INODE_CONTROL_DIR);
 }
 
+int64_t control_ttl_ms(const char *name)
+{
+    int64_t seconds = 0;
+    for (const char *p = name; *p; p++) {
+        if (*p < '0' || *p > '9' || *name == '0' || seconds > TTL_MS_MAX / 1000) {
+            return 0;
+        }
+        seconds = seconds * 10 + (*p - '0');
+    }
+    return seconds <= TTL_MS_MAX / 1000 ? seconds * 1000 : 0;
+}
+
 struct inode *control_get_file(struct fusefs *fs, struct inode *control_dir, const char *name)
 {
+    if (control_dir->kind == INODE_CONTROL_TTL && control_ttl_ms(name) > 0) {
+        return get_child(fs, control_dir, name, INODE_CONTROL_TTL_SECONDS);
+    }
+    if (control_dir->kind != INODE_CONTROL_DIR) {
+        return NULL;
+    }
     bool is_root = !control_dir->parent->parent;
     for (size_t i = 0; i < FILE_COUNT; i++) {
         if (strcmp(files[i].name, name) == 0 && (is_root || !files[i].root_only)) {

@@ -10,6 +10,7 @@
 #include "fusefs/acl_text.h"
 #include "fusefs/commit_acl.h"
 #include "fusefs/control.h"
+#include "fusefs/control_make.h"
 #include "fusefs/errno_map.h"
 #include "fusefs/fetch.h"
 #include "fusefs/fs.h"
@@ -142,7 +143,7 @@ static void acl_flush(struct fusefs *fs, fuse_req_t req, struct handle *h)
     struct acl_flush *f = xcalloc(1, sizeof(*f));
     f->handle = h;
     if (request_begin(&f->r, fs, req)) {
-        struct inode *node = h->inode->parent->parent;
+        struct inode *node = inode_owner(h->inode);
         commit_acl(fs, node, (const char *)buf_head(&text), buf_readable(&text), true,
                    on_acl_committed, f);
     } else {
@@ -186,7 +187,7 @@ static int open_gate(struct fusefs *fs, const struct inode *inode, const struct 
 static void open_asking(struct fusefs *fs, fuse_req_t req, struct inode *take_inode,
                         struct fuse_file_info *fi)
 {
-    struct inode *node = take_inode->parent->parent;
+    struct inode *node = inode_owner(take_inode);
     struct text_open *o = xcalloc(1, sizeof(*o));
     o->inode = take_inode;
     o->fi = *fi;
@@ -206,6 +207,10 @@ static void open_asking(struct fusefs *fs, fuse_req_t req, struct inode *take_in
 void control_open(struct fusefs *fs, fuse_req_t req, struct inode *take_inode,
                   struct fuse_file_info *fi)
 {
+    if (take_inode->kind == INODE_CONTROL_MADE) {
+        control_make_reopen(fs, req, take_inode, fi);
+        return;
+    }
     int err = open_gate(fs, take_inode, fi);
     if (err) {
         fuse_reply_err(req, err);
@@ -215,7 +220,7 @@ void control_open(struct fusefs *fs, fuse_req_t req, struct inode *take_inode,
     fs_lock(fs);
     bool asks = take_inode->kind == INODE_CONTROL_ACL ||
                 (take_inode->kind == INODE_CONTROL_STAT &&
-                 !cache_is_covered(take_inode->parent->parent) && zkc_is_connected(fs->zkc));
+                 !cache_is_covered(inode_owner(take_inode)) && zkc_is_connected(fs->zkc));
     fs_unlock(fs);
     if (asks) {
         open_asking(fs, req, take_inode, fi);

@@ -12,7 +12,7 @@
 struct fusefs;
 struct inode;
 
-/* open; takes the caller's reference on inode. */
+/* open of any file of the control directory but data; takes the caller's reference on inode. */
 void control_open(struct fusefs *fs, fuse_req_t req, struct inode *take_inode,
                   struct fuse_file_info *fi);
 

@@ -18,6 +18,7 @@
 #include "fusefs/event_helper.h"
 #include "fusefs/refetch.h"
 #include "fusefs/fs.h"
+#include "fusefs/handle.h"
 #include "fusefs/notify.h"
 #include "fusefs/ops.h"
 #include "fusefs/perms.h"
@@ -59,6 +60,9 @@ static void copy_options(struct fusefs_options *to, const struct fusefs_options 
 static void on_state(void *owner, enum zkc_event event)
 {
     struct fusefs *fs = owner;
+    if (event == ZKC_EXPIRED) {
+        atomic_store(&fs->expired_session_id, zkc_session_id(fs->zkc));
+    }
     if (event == ZKC_NEW_SESSION) {
         refetch_everything(fs);
     }
@@ -272,6 +276,7 @@ void fusefs_free(struct fusefs *fs)
     zkc_free(fs->zkc);
     thread_queue_fini(&fs->notices);
     readahead_clear_locked(fs); /* no thread is left */
+    handle_release_all(&fs->cache);
     cache_fini(&fs->cache);
     fusefs_options_fini(&fs->options);
     pthread_mutex_destroy(&fs->lock);

@@ -36,6 +36,18 @@ void handle_release(struct cache *c, struct handle *h)
     handle_unref(c, h);
 }
 
+void handle_release_all(struct cache *c)
+{
+    for (struct list *l = c->table.all.next; l != &c->table.all;) {
+        struct inode *inode = inode_ref(list_entry(l, struct inode, all));
+        while (!list_is_empty(&inode->handles)) {
+            handle_release(c, list_entry(inode->handles.next, struct handle, link));
+        }
+        l = l->next;
+        inode->refs--; /* not freed here: the table's end frees it, and the walk goes on from it */
+    }
+}
+
 struct handle *handle_ref(struct handle *h)
 {
     h->refs++;

@@ -61,6 +61,8 @@ struct handle {
     bool only_truncated; /* dirty, but nothing has been written: see commit.h */
     bool committing;     /* a commit is on its way */
     struct list waiters; /* struct commit, for the next one */
+    int64_t session_id;  /* control_make: that its znode lives in; 0: it outlives sessions */
+    size_t cursor;       /* control_make: how much of the name has been read */
     char *data;          /* owned */
     size_t len;
     size_t cap;
@@ -79,6 +81,8 @@ static inline struct handle *handle_from_fh(uint64_t fh)
 struct handle *handle_new(struct inode *inode, struct inode *node, int flags, pid_t opener);
 /* The kernel's last close: no reader or writer any more. Drops its reference. */
 void handle_release(struct cache *c, struct handle *h);
+/* What is open still when the mount ends, of which the kernel does not tell. */
+void handle_release_all(struct cache *c);
 struct handle *handle_ref(struct handle *h);
 void handle_unref(struct cache *c, struct handle *h);
 

@@ -86,9 +86,11 @@ struct inode *inode_add(struct inode_table *t, struct inode *parent, const char 
     }
     list_push_back(&t->all, &inode->all);
     htable_insert(&t->by_ino, &inode->by_ino, hash_u64(inode->ino, t->seed));
-    put_in_path_table(t, inode);
     t->count++;
     inode_set_kind(inode, kind);
+    if (!inode_is_control(inode)) {
+        put_in_path_table(t, inode); /* a znode may have the same path */
+    }
     return inode;
 }
 
@@ -303,7 +305,21 @@ bool inode_is_control(const struct inode *inode)
     return inode->kind >= INODE_CONTROL_DIR;
 }
 
+bool inode_is_maker(const struct inode *inode)
+{
+    return inode->kind >= INODE_CONTROL_EPHEMERAL && inode->kind <= INODE_CONTROL_TTL_SECONDS;
+}
+
+struct inode *inode_owner(struct inode *control)
+{
+    while (inode_is_control(control)) {
+        control = control->parent;
+    }
+    return control;
+}
+
 bool inode_is_dir(const struct inode *inode)
 {
-    return inode->kind == INODE_DIR || inode->kind == INODE_CONTROL_DIR;
+    return inode->kind == INODE_DIR || inode->kind == INODE_CONTROL_DIR || inode_is_maker(inode) ||
+           inode->kind == INODE_CONTROL_TTL;
 }

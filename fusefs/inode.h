@@ -40,8 +40,15 @@ enum inode_kind {
     INODE_UNKNOWN, /* listed by its parent, not read yet */
     INODE_FILE,
     INODE_DIR,
-    /* Files of the control directory; no znodes of their own. */
+    /* The control directory, its directories and its files; no znodes of their own, not found by path. */
     INODE_CONTROL_DIR,
+    INODE_CONTROL_EPHEMERAL, /* a name created in this one and the next ones makes a znode */
+    INODE_CONTROL_SEQUENTIAL,
+    INODE_CONTROL_EPHEMERAL_SEQUENTIAL,
+    INODE_CONTROL_CONTAINER,
+    INODE_CONTROL_TTL_SECONDS,
+    INODE_CONTROL_TTL, /* has a directory for each number of seconds */
+    INODE_CONTROL_MADE, /* the file of such a name; see control_make.h */
     INODE_CONTROL_DATA,
     INODE_CONTROL_STAT,
     INODE_CONTROL_ACL,
@@ -87,6 +94,7 @@ struct inode {
 
     /* Open handles, see handle.h. */
     struct list handles;
+    unsigned holders;    /* open files of the control directory that made it, see control_make.h */
     unsigned closing;    /* setData under way for files that are closed already */
     unsigned writers;    /* handles open for write */
     int64_t page_mzxid;  /* version that the kernel's page cache was filled from; 0: none */
@@ -137,6 +145,10 @@ void inode_reap(struct inode_table *t, struct inode *inode);
 /* Whether its copy has to be kept equal to the ensemble. */
 bool inode_is_needed(const struct inode *inode);
 bool inode_is_control(const struct inode *inode);
+/* A directory of the control directory in which names are created. */
+bool inode_is_maker(const struct inode *inode);
+/* The directory whose control directory this is, or is in. */
+struct inode *inode_owner(struct inode *control);
 bool inode_is_dir(const struct inode *inode);
 static inline const char *inode_name(const struct inode *inode)
 {

@@ -9,6 +9,7 @@
 #include "common/xalloc.h"
 #include "fusefs/attr.h"
 #include "fusefs/control.h"
+#include "fusefs/control_make.h"
 #include "fusefs/errno_map.h"
 #include "fusefs/fetch.h"
 #include "fusefs/listing.h"
@@ -25,7 +26,7 @@ static struct inode *begin_change(struct fusefs *fs, fuse_req_t req, fuse_ino_t 
 {
     int err = ops_write_gate(fs);
     struct inode *dir = err ? NULL : ops_get_inode(fs, parent, &err);
-    if (dir && dir->kind == INODE_CONTROL_DIR) {
+    if (dir && inode_is_control(dir)) {
         err = EPERM;
     } else if (dir && control_is_name(fs, dir, name)) {
         err = control_err;
@@ -77,6 +78,9 @@ static void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode
     struct fusefs *fs = ops_begin(req, STATS_CREATE);
     if (notify_is_helper(fs, req)) {
         notify_helper_create(fs, req, parent, name, fi);
+        return;
+    }
+    if (control_make(fs, req, parent, name, fi)) {
         return;
     }
     struct inode *dir = begin_change(fs, req, parent, name, EISDIR);
@@ -349,6 +353,9 @@ static void readdir_reply(struct readdir *rd)
         }
         if (!name) {
             break;
+        }
+        if (at >= FIRST_NAME && control_is_name(fs, rd->d->dir, name)) {
+            continue; /* a znode that the control directory hides */
         }
         size_t need = add_entry(rd, buf + used, rd->size - used, at, name, &told[told_count]);
         if (need > rd->size - used) {

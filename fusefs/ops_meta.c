@@ -257,7 +257,7 @@ static bool lookup_control(struct fusefs *fs, fuse_req_t req, struct inode *dir,
     fs_lock(fs);
     if (control_is_name(fs, dir, name)) {
         found = control_get_dir(fs, dir);
-    } else if (dir->kind == INODE_CONTROL_DIR) {
+    } else if (inode_is_control(dir)) {
         found = control_get_file(fs, dir, name);
     }
     if (found) {
@@ -266,10 +266,10 @@ static bool lookup_control(struct fusefs *fs, fuse_req_t req, struct inode *dir,
     fs_unlock(fs);
     if (found) {
         ops_reply_entry(fs, req, &e);
-    } else if (dir->kind == INODE_CONTROL_DIR) {
+    } else if (inode_is_control(dir)) {
         fuse_reply_err(req, ENOENT);
     }
-    return found || dir->kind == INODE_CONTROL_DIR;
+    return found || inode_is_control(dir);
 }
 
 static void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -559,6 +559,9 @@ static bool setattr_at_once(struct fusefs *fs, struct inode *inode, const struct
     const int unstorable = FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID;
     bool explicit_times = (to_set & FUSE_SET_ATTR_MTIME) && !(to_set & FUSE_SET_ATTR_MTIME_NOW);
     *err = 0;
+    if (inode->kind == INODE_CONTROL_MADE) {
+        return true; /* O_TRUNC of what each write replaces anyway */
+    }
     if (fs->options.strict && ((to_set & unstorable) || explicit_times)) {
         *err = EPERM;
         return true;

@@ -284,7 +284,7 @@ static int check_names(struct fusefs *fs, const struct inode *from_dir, const ch
     if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) {
         return EINVAL;
     }
-    if (from_dir->kind == INODE_CONTROL_DIR || to_dir->kind == INODE_CONTROL_DIR ||
+    if (inode_is_control(from_dir) || inode_is_control(to_dir) ||
         control_is_name(fs, from_dir, name) || control_is_name(fs, to_dir, to_name)) {
         return EPERM;
     }

@@ -12,6 +12,7 @@
 #include "fusefs/acl_text.h"
 #include "fusefs/commit_acl.h"
 #include "fusefs/commit_kind.h"
+#include "fusefs/control_make.h"
 #include "fusefs/errno_map.h"
 #include "fusefs/fetch.h"
 #include "fusefs/request.h"
@@ -183,6 +184,30 @@ static int no_attribute_errno(const char *name)
     return strncmp(name, "user.", strlen("user.")) == 0 ? ENODATA : EOPNOTSUPP;
 }
 
+/* The inode whose attributes are asked for, with a reference; NULL: *err. A file of the control directory has
+ * those of the znode whose data it is. */
+static struct inode *get_bearer(struct fusefs *fs, fuse_ino_t ino, int *err)
+{
+    struct inode *inode = ops_get_inode(fs, ino, err);
+    if (!inode || !inode_is_control(inode)) {
+        return inode;
+    }
+    struct inode *bearer = NULL;
+    fs_lock(fs);
+    if (inode->kind == INODE_CONTROL_MADE) {
+        bearer = control_made_node(inode);
+    } else if (inode->kind == INODE_CONTROL_DATA) {
+        bearer = inode_owner(inode);
+    }
+    if (bearer) {
+        inode_ref(bearer);
+    }
+    inode_unref(&fs->cache.table, inode);
+    fs_unlock(fs);
+    *err = bearer ? 0 : ENODATA;
+    return bearer;
+}
+
 static void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
     struct fusefs *fs = ops_begin(req, STATS_GETXATTR);
@@ -192,12 +217,7 @@ static void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_
         return;
     }
     int err = ops_gate(fs);
-    struct inode *inode = err ? NULL : ops_get_inode(fs, ino, &err);
-    if (inode && inode_is_control(inode)) {
-        ops_put_inode(fs, inode);
-        inode = NULL;
-        err = ENODATA;
-    }
+    struct inode *inode = err ? NULL : get_bearer(fs, ino, &err);
     if (inode) {
         get_attribute(fs, req, inode, attribute, size);
     } else {
@@ -209,20 +229,21 @@ static void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
     struct fusefs *fs = ops_begin(req, STATS_LISTXATTR);
     int err = 0;
-    struct inode *inode = ops_get_inode(fs, ino, &err);
-    if (!inode) {
+    struct inode *inode = get_bearer(fs, ino, &err);
+    if (err && err != ENODATA) {
         fuse_reply_err(req, err);
         return;
     }
-    struct buf names;
-    buf_init(&names);
-    for (int i = 0; !inode_is_control(inode) && i < ATTRIBUTE_COUNT; i++) {
+    struct buf names = BUF_EMPTY;
+    for (int i = 0; inode && i < ATTRIBUTE_COUNT; i++) {
         buf_append_str(&names, prefix);
         buf_append(&names, attributes[i], strlen(attributes[i]) + 1);
     }
     reply_bytes(req, &names, size);
     buf_fini(&names);
-    ops_put_inode(fs, inode);
+    if (inode) {
+        ops_put_inode(fs, inode);
+    }
 }
 
 /* ---- setting them --------------------------------------------------------------------------- */

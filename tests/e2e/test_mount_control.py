@@ -202,3 +202,135 @@ def test_what_cannot_be_written(mount, zk):
     fails_with(errno.EEXIST, os.mkdir, mount / "d/.zk")
     fails_with(errno.EPERM, os.rmdir, mount / "d/.zk")
     fails_with(errno.ENOENT, mount.read, "d/.zk/session")
+
+
+# ---- where it is ---------------------------------------------------------------------------------
+
+
+def test_what_it_contains(mount, zk):
+    zk.create("/d", None)
+    mount.shows("d")
+    everywhere = {
+        *("acl", "container", "data", "ephemeral", "ephemeral-sequential", "sequential", "stat"),
+        "ttl",
+    }
+    assert set(os.listdir(mount / "d/.zk")) == everywhere
+    assert set(os.listdir(mount / ".zk")) == everywhere | {"session", "stats"}
+    for name in os.listdir(mount / ".zk"):
+        shown = os.stat(mount / ".zk" / name)
+        assert stat.S_ISDIR(shown.st_mode) == (name in MAKERS), name
+
+
+MAKERS = ("container", "ephemeral", "ephemeral-sequential", "sequential", "ttl")
+
+
+def test_hidden_visible_off_and_renamed(new_mount, zk):
+    zk.create("/d", None)
+    mount = new_mount("hidden")
+    mount.shows("d")
+    assert os.listdir(mount / "d") == [] and (mount / "d/.zk/stat").exists()
+    visible = new_mount("visible", options=["control=visible"])
+    assert os.listdir(visible / "d") == [".zk"] and (visible / "d/.zk/stat").exists()
+    renamed = new_mount("renamed", options=["control=visible,control_name=@control"])
+    assert os.listdir(renamed / "d") == ["@control"] and (renamed / "d/@control/stat").exists()
+    assert not (renamed / "d/.zk").exists()
+    off = new_mount("off", options=["control=off"])
+    assert os.listdir(off / "d") == [] and not (off / "d/.zk").exists()
+    (off / "d/.zk").mkdir()
+    assert zk.exists("/d/.zk"), "a name like any other"
+
+
+@pytest.mark.parametrize("control", ["hidden", "visible"])
+def test_znode_of_that_name(new_mount, zk, control):
+    """It is not seen here; other names and other mounts show it."""
+    zk.create("/d", None)
+    zk.create("/d/.zk", b"")
+    zk.create("/d/.zk/data", b"the znode's")
+    zk.create("/d/other", b"")
+    mount = new_mount(options=[f"control={control}"])
+    mount.shows("d/other")
+    assert os.listdir(mount / "d") == [".zk", "other"][control == "hidden" :]
+    assert mount.read("d/.zk/data") == b""
+    mount.write("d/.zk/data", b"the directory's")
+    assert (zk.get("/d")[0], zk.get("/d/.zk/data")[0]) == (b"the directory's", b"the znode's")
+    zk.set("/d/.zk", b"changed")
+    zk.set("/d/.zk/data", b"changed")
+    zk.set("/d/other", b"changed")
+    wait_for("a change", lambda: mount.read("d/other") == b"changed")
+    assert mount.read("d/.zk/data") == b"the directory's"
+    fails_with(errno.ENOTEMPTY, os.rmdir, mount / "d")
+    renamed = new_mount("renamed", options=["control_name=@control"])
+    assert sorted(os.listdir(renamed / "d")) == [".zk", "other"]
+    assert renamed.read("d/.zk/data") == b"changed"
+
+
+def test_directory_whose_name_comes_back(mount, zk):
+    """The control directory belongs to one life of its directory."""
+    zk.create("/d", b"first")
+    zk.create("/d/c", b"")
+    mount.shows("d/c")
+    held = os.open(mount / "d/.zk", os.O_RDONLY | os.O_DIRECTORY)
+    zk.delete("/d", recursive=True)
+    zk.create("/d", b"second")
+    zk.create("/d/c", b"")
+    wait_for("the second", lambda: mount.read("d/.zk/data") == b"second")
+    with pytest.raises(OSError) as error:
+        os.open("data", os.O_RDONLY, dir_fd=held)
+    assert error.value.errno in (errno.ENOENT, errno.ESTALE)
+    os.close(held)
+
+
+# ---- ROOT/.zk/session and ROOT/.zk/stats ---------------------------------------------------------
+
+
+def test_session_file(zk, tap, new_mount):
+    mount = new_mount(hosts=tap.hosts)
+    zk.create("/f", b"")
+    mount.shows("f")
+    shown = mount.session()
+    assert list(shown) == ["session", "state", "server", "timeout_ms", "last_zxid"]
+    assert (shown["state"], shown["server"]) == ("connected", tap.hosts)
+    assert int(shown["timeout_ms"]) > 0 and int(shown["last_zxid"], 16) > 0
+
+
+def test_session_file_tells_of_each_change(tap, new_mount):
+    """MODIFY when the state changes: lost, offline, back; a held descriptor reads the
+    state of the moment."""
+    mount = new_mount(hosts=tap.hosts, options=["session_timeout=1,timeout=1"])
+    watcher = mount.watch(".zk/session", events=["modify"])
+    with open(mount / ".zk/session") as file:
+
+        def state():
+            file.seek(0)
+            return dict(line.split() for line in file.read().splitlines())["state"]
+
+        assert state() == "connected"
+        tap.cut()
+        watcher.wait(".zk/session", "MODIFY")
+        wait_for("it is lost", lambda: state() != "connected")
+        wait_for("it is offline", lambda: state() == "offline")
+        seen = len(watcher.of(".zk/session", "MODIFY"))
+        assert seen >= 2
+        tap.mend()
+        wait_for("it is back", lambda: state() == "connected", 20)
+        wait_for("and told", lambda: len(watcher.of(".zk/session", "MODIFY")) > seen)
+
+
+def test_stats_are_in_prometheus_format(mount, zk):
+    zk.create("/d", None)
+    zk.create("/d/f", b"v")
+    mount.shows("d/f")
+    assert mount.read("d/f") == b"v"
+    values, types = {}, {}
+    for line in mount.read(".zk/stats").decode().splitlines():
+        if line.startswith("# TYPE "):
+            types[line.split()[2]] = line.split()[3]
+        else:
+            name, value = line.rsplit(" ", 1)
+            assert name.split("{")[0] in types, line
+            values[name] = float(value)
+    assert set(types.values()) == {"counter", "gauge"}
+    for name in ("zkfs_inodes", "zkfs_data_watches", "zkfs_child_watches", "zkfs_open_files"):
+        assert values[name] > 0, name
+    assert values['zkfs_zookeeper_requests_total{op="get"}'] > 0
+    assert "zkfs_requests_in_flight" in values and "zkfs_pending_events" in values

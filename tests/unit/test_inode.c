@@ -143,6 +143,21 @@ static void test_exchange(void **state)
     assert_ptr_equal(two->parent, table.root);
 }
 
+static void test_control_inodes_leave_paths_to_znodes(void **state)
+{
+    (void)state;
+    struct inode *control = add_known(table.root, "/.zk", INODE_CONTROL_DIR);
+    struct inode *maker = add_known(control, "/.zk/ephemeral", INODE_CONTROL_EPHEMERAL);
+    assert_null(inode_find_path(&table, "/.zk"));
+    assert_ptr_equal(inode_find(&table, maker->ino), maker);
+    struct inode *znode = add_known(table.root, "/.zk", INODE_UNKNOWN);
+    assert_ptr_equal(inode_find_path(&table, "/.zk"), znode);
+    assert_ptr_equal(inode_owner(maker), table.root);
+    assert_true(inode_is_dir(maker) && inode_is_maker(maker) && !inode_is_maker(control));
+    inode_kill(&table, table.root);
+    assert_true(maker->dead);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -155,6 +170,7 @@ int main(void)
         TEST(test_children_of_a_partly_watched_directory_are_not_kept),
         TEST(test_move_takes_what_is_below_along),
         TEST(test_exchange),
+        TEST(test_control_inodes_leave_paths_to_znodes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,6 +31,7 @@ class Tap:
         self.reachable = True
         self._flowing = threading.Event()
         self._flowing.set()
+        self._lost_op = self._lost_xid = None
         self._sockets = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -59,6 +60,11 @@ class Tap:
 
     def release(self):
         self._flowing.set()
+
+    def lose_answer(self, op):
+        """The server gets the next request of this kind; instead of its answer, the line breaks."""
+        self.bench.expect_log(BROKEN_LINE)
+        self._lost_xid, self._lost_op = None, op
 
     def close(self):
         self._listener.close()
@@ -98,7 +104,9 @@ class Tap:
             while piece := source.recv(65536):
                 if is_request:
                     pending, frames = self._note(pending + piece, frames)
-                pieces.put(piece)
+                    pieces.put(piece)
+                else:
+                    pending = self._answer(pending + piece, pieces)
         except OSError:
             pass
         pieces.put(None)
@@ -114,6 +122,20 @@ class Tap:
         self._sockets.discard(sink)
         sink.close()
 
+    def _answer(self, data, pieces):
+        """Passes on whole frames up to the one that is to be lost."""
+        while len(data) >= 4:
+            end = 4 + struct.unpack(">i", data[:4])[0]
+            if len(data) < end:
+                break
+            if self._lost_xid is not None and data[4:8] == self._lost_xid:
+                self._lost_xid = None
+                self._close_all()
+                return b""
+            pieces.put(data[:end])
+            data = data[end:]
+        return data
+
     def _note(self, data, frames):
         while len(data) >= 4:
             length = struct.unpack(">i", data[:4])[0]
@@ -123,6 +145,8 @@ class Tap:
             frames += 1
             if frames > 1 and len(frame) >= 8:  # the first frame is the connect request
                 op = struct.unpack(">i", frame[4:8])[0]
+                if op == self._lost_op:
+                    self._lost_op, self._lost_xid = None, frame[:4]
                 path = None if op in _WITHOUT_PATH else rawzk.Cursor(frame[8:]).str()
                 if op != rawzk.PING:
                     self.asked.append(Asked(op, path))
