@@ -17,6 +17,9 @@
 
 enum { HOUR_MS = 3600 * 1000, CONFIG_FILE_BYTES_MAX = 1024 * 1024 };
 
+/* A log that much larger than a snapshot is of any size. */
+enum { FACTOR_MAX = 1000000 };
+
 /* One load. Everything in it lives as long as the call. */
 struct load {
     const char *name; /* of the file, for messages */
@@ -154,6 +157,19 @@ static bool set_hours(struct load *l, const struct config_key *key, const char *
                 key->name, text);
 }
 
+/* Two decimals are kept. */
+static bool set_factor(struct load *l, const struct config_key *key, const char *text)
+{
+    char *rest = NULL;
+    bool is_decimal = text[0] != '\0' && strspn(text, "0123456789.-") == strlen(text);
+    double value = is_decimal ? strtod(text, &rest) : 0;
+    if (!is_decimal || *rest != '\0' || value > FACTOR_MAX) {
+        return fail(l, l->line, "%s=%s: not a number up to %d", key->name, text, FACTOR_MAX);
+    }
+    *(int32_t *)field_of(l->cfg, key) = value < 0 ? -100 : (int32_t)(value * 100 + 0.5);
+    return true;
+}
+
 static bool set_flag(struct load *l, const struct config_key *key, const char *text, bool is_true,
                      bool is_false, const char *choices)
 {
@@ -191,6 +207,8 @@ static bool set_value(struct load *l, const struct config_key *key, const char *
         return set_number(l, key, text);
     case CONFIG_HOURS:
         return set_hours(l, key, text);
+    case CONFIG_FACTOR:
+        return set_factor(l, key, text);
     case CONFIG_TRUE_FALSE:
         return set_flag(l, key, text, strcasecmp(text, "true") == 0, strcasecmp(text, "false") == 0,
                         "true or false");
@@ -441,6 +459,9 @@ static void print_key(const struct config *cfg, const struct config_key *key, st
         return;
     case CONFIG_HOURS:
         print_hours(key, *(const int64_t *)field, out);
+        return;
+    case CONFIG_FACTOR:
+        buf_printf(out, "%s=%.2f\n", key->name, (double)*(const int32_t *)field / 100);
         return;
     case CONFIG_TEXT:
         print_text(key, *(char *const *)field, out);

@@ -87,6 +87,9 @@ struct config {
     int sync_limit_ticks; /* 0: not set */
     int connect_timeout_ms;     /* to another server */
     int commit_log_count;       /* committed txns kept for servers that come back */
+    bool force_snapshot_sync;   /* servers that come back get the whole tree, always */
+    int32_t snapshot_size_percent; /* they get the log from disk if it is not larger than this share
+                                      of a snapshot; 0: of any size, < 0: never */
     bool quorum_listens_on_all; /* both ports on all addresses, not on that of the server.N line */
     bool peer_is_observer;
     struct config_server *servers; /* by sid, ascending */

@@ -87,6 +87,8 @@ const struct config_key config_keys[] = {
     INT("cnxTimeout", connect_timeout_ms, "5000", 1, DAY_MS),
     /* Apache's default of 500 is gone in a moment, and then a whole tree is sent for a short absence. */
     INT("commitLogCount", commit_log_count, "10000", 0, INT32_MAX),
+    BOOL("forceSnapshotSync", force_snapshot_sync, "false"),
+    { "snapshotSizeFactor", CONFIG_FACTOR, AT(snapshot_size_percent), "0.33", 0, 0, false },
     BOOL("quorumListenOnAllIPs", quorum_listens_on_all, "false"),
     { "peerType", CONFIG_PEER_TYPE, AT(peer_is_observer), "participant", 0, 0, false },
 
@@ -146,7 +148,6 @@ const struct config_key config_keys[] = {
     INERT("serverCnxnFactory", NULL),
     INERT("sessionRequireClientSASLAuth", "false"),
     INERT("snapshot.compression.method", ""),
-    INERT("snapshotSizeFactor", NULL),
     INERT("ssl.", NULL),
     INERT("sslQuorum", "false"),
     INERT("sslQuorumReloadCertFiles", "false"),

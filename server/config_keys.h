@@ -11,6 +11,7 @@ enum config_kind {
     CONFIG_INT,        /* int, within min and max */
     CONFIG_LONG,       /* int64_t, within min and max */
     CONFIG_HOURS,      /* int64_t ms; hours, or a number with one of the suffixes ms s m h d */
+    CONFIG_FACTOR,     /* int32_t percent; a decimal number, negative: -100 */
     CONFIG_TRUE_FALSE, /* bool */
     CONFIG_YES_NO,     /* bool */
     CONFIG_TEXT,       /* char *; an empty value is NULL */

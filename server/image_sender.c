@@ -4,7 +4,8 @@
 #include "common/assert.h"
 #include "server/jute/quorum_packet.h"
 
-/* A slice takes well under a millisecond; the backlog is what a fast network wants to have at hand. */
+/* A slice takes well under a millisecond; the backlog is what a fast network wants to have at hand.
+ */
 enum { SLICE_BYTES = 128 * 1024, BACKLOG_BYTES_MAX = 4 * 1024 * 1024 };
 
 void image_sender_init(struct image_sender *s, struct learner_port *port)

@@ -193,7 +193,7 @@ static void on_snapshot_retry(void *arg)
 
 static void on_disk_retry(void *arg)
 {
-    server_store_try_to_resume(arg);
+    server_disk_try_to_resume(arg);
 }
 
 /* The loop's hook, once a turn, after everything that happened in it. True: do not wait. */
@@ -231,6 +231,8 @@ static void make_peer(struct server *s)
         .init_limit_ticks = cfg->init_limit_ticks,
         .sync_limit_ticks = cfg->sync_limit_ticks,
         .commit_log_count = cfg->commit_log_count,
+        .force_snap = cfg->force_snapshot_sync,
+        .snap_size_percent = cfg->snapshot_size_percent,
         .on_zab_action = server_is_alone(s) ? NULL : server_zab_on_action,
         .on_zab_action_arg = s,
         .sid = s->membership.ensemble.self_sid,
@@ -257,18 +259,22 @@ static void make_peer(struct server *s)
 /* From here on it elects, or serves at once when it is alone. */
 static int begin(struct server *s)
 {
+    struct epochs epochs = { 0 };
     struct history_tail tail = { .entries = BUF_EMPTY };
-    struct zab_start start = { .last_zxid = s->recovered.last_zxid, .tail = &tail };
     if (!server_is_alone(s)) {
-        int err = server_store_read_epochs(s, &start);
+        int err = server_store_read_epochs_and_tail(s, &s->recovered, &epochs, &tail);
         if (err < 0) {
             return err;
         }
         log_info("server", "server.%" PRId64 " of %zu, zxid=0x%" PRIx64 " epoch=%" PRId64,
                  s->membership.ensemble.self_sid, s->membership.members.count,
-                 (uint64_t)start.last_zxid, start.current_epoch);
-        server_store_read_tail(s, &tail);
+                 (uint64_t)s->recovered.last_zxid, epochs.current);
     }
+    const struct zab_start start = { .last_zxid = s->recovered.last_zxid,
+                                     .accepted_epoch = epochs.accepted,
+                                     .current_epoch = epochs.current,
+                                     .tail = &tail,
+                                     .log_from_zxid = s->recovered.snapshot_zxid };
     int64_t killed = peer_start(s->peer, &start);
     buf_fini(&tail.entries);
     if (killed > 0) {

@@ -13,8 +13,8 @@ static const char module[] = "zab";
 /* A packet is a txn with a header around it. */
 enum { PACKET_EXTRA_BYTES = 1024 };
 
-/* What may wait for a learner that is slow to read: the time it takes to write a snapshot of a large tree,
- * or a burst. */
+/* What may wait for a learner that is slow to read: the time it takes to write a snapshot of a
+ * large tree, or a burst. */
 enum { OUT_BYTES_MAX = 256 * 1024 * 1024 };
 
 static void step_zab(struct server *s, struct zab_event *event)
@@ -23,7 +23,7 @@ static void step_zab(struct server *s, struct zab_event *event)
     server_step(s, &ev);
 }
 
-/* ---- events: what the other servers say -------------------------------------------------------------------- */
+/* ---- events: what the other servers say ------------------------------------------------------ */
 
 static void on_vote(void *arg, int64_t sid, const uint8_t *body, size_t len)
 {
@@ -74,7 +74,7 @@ static bool install_received(struct server *s)
     }
     log_info(module, "received a snapshot zxid=0x%" PRIx64 " nodes=%" PRId64 " sessions=%zu",
              (uint64_t)r->receiving_zxid, data_tree_count(tree), count);
-    server_store_install(s, tree, sessions, count);
+    server_disk_install(s, tree, sessions, count);
     struct zab_event ev = { .type = ZAB_ON_SNAP_LOADED };
     step_zab(s, &ev);
     return true;
@@ -104,20 +104,6 @@ static ssize_t on_raw(void *arg, int64_t id, const uint8_t *bytes, size_t len)
 
 static const struct learner_port_ops learner_ops = { on_up, on_down, on_packet, on_raw };
 
-static void tell_reloaded(struct server *s)
-{
-    struct history_tail tail = { .entries = BUF_EMPTY };
-    struct zab_start disk = { .last_zxid = s->recovered.last_zxid, .tail = &tail };
-    if (server_store_read_epochs(s, &disk) < 0) {
-        server_fail(s, -EBADMSG);
-        return;
-    }
-    server_store_read_tail(s, &tail);
-    struct zab_event ev = { .type = ZAB_ON_RELOADED, .disk = &disk };
-    step_zab(s, &ev);
-    buf_fini(&tail.entries);
-}
-
 void server_zab_after_step(struct server *s)
 {
     struct replication *r = &s->replication;
@@ -126,36 +112,48 @@ void server_zab_after_step(struct server *s)
         struct zab_event ev = { .type = ZAB_ON_DISK_FAILED };
         step_zab(s, &ev);
         stop_receiving(r);
-        server_store_suspend(s);
-    } else if (r->is_reloaded) {
-        r->is_reloaded = false;
-        tell_reloaded(s);
+        server_disk_suspend(s);
     }
 }
 
 void server_zab_snap_saved(struct server *s)
 {
     s->replication.is_saving = false;
-    server_store_begin_anew(s, s->replication.receiving_zxid);
-    if (!s->failure && !s->replication.is_disk_bad) {
-        struct zab_event ev = { .type = ZAB_ON_SNAP_SAVED };
-        step_zab(s, &ev);
-    }
+    server_disk_begin_anew(s, s->replication.receiving_zxid);
 }
 
-/* ---- actions: what the core wants of them --------------------------------------------------------------------- */
+static void on_log_found(void *arg, int64_t link, const struct log_place *place)
+{
+    struct zab_event ev = { .type = ZAB_ON_LOG_FOUND, .log_found = { link, place } };
+    step_zab(arg, &ev);
+}
+
+static void on_log_unreadable(void *arg, int64_t link)
+{
+    struct zab_event ev = { .type = ZAB_ON_LOG_UNREADABLE, .link = link };
+    step_zab(arg, &ev);
+}
+
+static const struct log_sender_ops log_sender_ops = { on_log_found, on_log_unreadable };
+
+/* ---- actions: what the core wants of them ---------------------------------------------------- */
 
 /* The tree has one image: a snapshot for our own disk can wait. */
 static void send_snapshot(struct server *s, int64_t link)
 {
     struct image_sender *sender = &s->replication.sender;
     image_sender_abandon(sender);
-    if (s->snapshotter.is_writing) {
-        server_store_end_snapshots(s);
+    if (s->snapshotter.is_walking) {
+        server_disk_abandon_snapshot(s);
         s->peer->actions.snapshot_due = true;
     }
-    s->counters.snaps_sent++;
     image_sender_begin(sender, s->peer, link);
+}
+
+static void find_in_log(struct server *s, const struct zab_action *a)
+{
+    int64_t newest_bytes = s->log ? log_thread_file_bytes(s->log) : -1;
+    log_sender_find(&s->replication.log_sender, a->link, a->zxid, a->until_zxid, newest_bytes);
 }
 
 static void receive_snapshot(struct server *s, const struct zab_action *a)
@@ -172,13 +170,6 @@ static void receive_snapshot(struct server *s, const struct zab_action *a)
     r->receiving_link = a->link;
     r->receiving_zxid = a->zxid;
     quorum_conn_receive_raw(conn, true);
-}
-
-static void reload(struct server *s)
-{
-    stop_receiving(&s->replication);
-    server_store_reload(s);
-    s->replication.is_reloaded = !s->failure && !s->replication.is_disk_bad;
 }
 
 static void report_role(struct server *s, const struct zab *z)
@@ -215,7 +206,7 @@ void server_zab_on_action(void *arg, const struct zab *z, const struct zab_actio
 {
     struct server *s = arg;
     struct replication *r = &s->replication;
-    if (s->failure || r->is_failure_untold) {
+    if (s->failure || s->is_stopping || r->is_failure_untold) {
         return; /* the disk has not done what this action takes for done */
     }
     switch (a->type) {
@@ -235,16 +226,22 @@ void server_zab_on_action(void *arg, const struct zab *z, const struct zab_actio
         learner_port_drop(&r->learners, a->link);
         break;
     case ZAB_DO_SAVE_ACCEPTED_EPOCH:
-        server_store_save_accepted_epoch(s, a->epoch);
+        server_disk_save_accepted_epoch(s, a->epoch);
         break;
     case ZAB_DO_SAVE_CURRENT_EPOCH:
-        server_store_save_current_epoch(s, a->epoch);
+        server_disk_save_current_epoch(s, a->epoch);
         break;
     case ZAB_DO_LOG_TRUNCATE:
-        server_store_truncate(s, a->zxid);
+        server_disk_truncate(s, a->zxid);
         break;
     case ZAB_DO_SNAP_SEND:
         send_snapshot(s, a->link);
+        break;
+    case ZAB_DO_LOG_FIND:
+        find_in_log(s, a);
+        break;
+    case ZAB_DO_LOG_SEND:
+        log_sender_begin(&r->log_sender, a->link, a->zxid, a->until_zxid, a->on);
         break;
     case ZAB_DO_SNAP_LOAD:
         receive_snapshot(s, a);
@@ -254,7 +251,8 @@ void server_zab_on_action(void *arg, const struct zab *z, const struct zab_actio
         snapshotter_begin(&s->snapshotter);
         break;
     case ZAB_DO_RELOAD:
-        reload(s);
+        stop_receiving(r);
+        server_disk_reload(s);
         break;
     case ZAB_DO_ROLE:
         report_role(s, z);
@@ -267,7 +265,7 @@ void server_zab_on_action(void *arg, const struct zab *z, const struct zab_actio
     }
 }
 
-/* ---- turns ------------------------------------------------------------------------------------------------------- */
+/* ---- turns ----------------------------------------------------------------------------------- */
 
 bool server_zab_turn(struct server *s)
 {
@@ -277,6 +275,7 @@ bool server_zab_turn(struct server *s)
     struct replication *r = &s->replication;
     election_port_turn(&r->election);
     learner_port_turn(&r->learners);
+    log_sender_turn(&r->log_sender);
     int64_t sent;
     bool busy = image_sender_turn(&r->sender, &sent);
     if (sent != 0) {
@@ -294,7 +293,7 @@ void server_zab_flush(struct server *s)
     }
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 int server_zab_start(struct server *s)
 {
@@ -314,6 +313,9 @@ int server_zab_start(struct server *s)
     election_port_open(&r->election, &s->loop, r->resolver, members, on_vote, s);
     learner_port_init(&r->learners, &s->loop, r->resolver, members, &limits, &learner_ops, s);
     image_sender_init(&r->sender, &r->learners);
+    const struct log_dirs dirs = { &fsops_posix, s->recovered.snapshot_dir, s->recovered.log_dir,
+                                   server_entry_bytes_max(s) };
+    log_sender_init(&r->log_sender, &r->learners, s->jobs, &dirs, &log_sender_ops, s);
     return 0;
 }
 
@@ -324,6 +326,7 @@ void server_zab_stop(struct server *s)
     }
     struct replication *r = &s->replication;
     image_sender_abandon(&r->sender);
+    log_sender_fini(&r->log_sender);
     stop_receiving(r);
     learner_port_fini(&r->learners);
     election_port_close(&r->election);

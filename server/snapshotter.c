@@ -3,7 +3,8 @@
 
 #include "common/clock.h"
 
-/* A slice takes well under a millisecond; the backlog bounds the memory that a slow disk can cost. */
+/* A slice takes well under a millisecond; the backlog bounds the memory that a slow disk can cost.
+ */
 enum { SLICE_BYTES = 128 * 1024, BACKLOG_BYTES_MAX = 8 * 1024 * 1024 };
 
 void snapshotter_init(struct snapshotter *s, struct peer *peer, struct snap_thread *thread)
@@ -18,6 +19,7 @@ void snapshotter_begin(struct snapshotter *s)
     }
     s->is_walking = true;
     s->is_writing = true;
+    s->serial++;
     s->began_ms = clock_now_ms();
     struct buf sessions = BUF_EMPTY;
     peer_encode_sessions(s->peer, &sessions);
@@ -45,8 +47,11 @@ bool snapshotter_turn(struct snapshotter *s)
     return !done;
 }
 
-void snapshotter_ended(struct snapshotter *s, bool written)
+bool snapshotter_ended(struct snapshotter *s, int64_t serial, bool written)
 {
+    if (!s->is_writing || serial != s->serial) {
+        return false;
+    }
     int64_t ms = clock_now_ms() - s->began_ms;
     if (s->is_walking) { /* the disk refused it half-way */
         tree_image_end(&s->image);
@@ -58,13 +63,15 @@ void snapshotter_ended(struct snapshotter *s, bool written)
         s->stats.ms_total += ms;
         s->stats.ms_max = ms > s->stats.ms_max ? ms : s->stats.ms_max;
     }
+    return true;
 }
 
-void snapshotter_fini(struct snapshotter *s)
+void snapshotter_abandon(struct snapshotter *s)
 {
     if (s->is_walking) {
         tree_image_end(&s->image);
         snap_thread_abort(s->thread);
         s->is_walking = false;
     }
+    s->is_writing = false;
 }

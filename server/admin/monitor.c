@@ -98,6 +98,7 @@ static void print_ensemble(const struct ensemble_view *e, struct buf *out)
     print_number("looking_count", e->looking_count, out);
     print_number("learner_proposal_received_count", e->proposals_received, out);
     print_number("learner_commit_received_count", e->commits_received, out);
+    print_number("diff_count", e->diffs_sent, out);
     print_number("snap_count", e->snaps_sent, out);
     print_number("digest_mismatches_count", e->digest_mismatches, out);
     if (e->is_leading) {

@@ -43,6 +43,7 @@ struct ensemble_view {
     int64_t proposals_received;
     int64_t commits_received;
     int64_t snaps_sent;
+    int64_t diffs_sent;
     int64_t digest_mismatches;
     int64_t learner_count; /* from here on the leader's figures */
     int64_t synced_follower_count;

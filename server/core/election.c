@@ -7,7 +7,8 @@
 #include "common/assert.h"
 #include "common/xalloc.h"
 
-/* Apache goes up to a minute, which is what a server may then stay out after its network is back. */
+/* Apache goes up to a minute, which is what a server may then stay out after its network is back.
+ */
 enum { RESEND_FIRST_MS = 200, RESEND_MAX_MS = 4000, FINALIZE_WAIT_MS = 200 };
 
 /* Notifications carry zxid -1 for a server whose data is unknown: nobody counts it. */
@@ -30,7 +31,7 @@ void election_fini(struct election *e)
     e->out = NULL;
 }
 
-/* ---- sending ----------------------------------------------------------------------------------------- */
+/* ---- sending --------------------------------------------------------------------------------- */
 
 static void send_vote(struct election *e, int64_t sid, const struct vote *v, int64_t round)
 {
@@ -61,7 +62,7 @@ static void send_proposal(struct election *e)
     }
 }
 
-/* ---- votes --------------------------------------------------------------------------------------------- */
+/* ---- votes ----------------------------------------------------------------------------------- */
 
 static int32_t voter_index(const struct election *e, int64_t sid)
 {
@@ -188,7 +189,7 @@ static void decide(struct election *e, const struct vote *v)
     }
 }
 
-/* ---- events ---------------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static void begin_call(struct election *e)
 {
@@ -205,9 +206,9 @@ void election_start(struct election *e, int64_t zxid, int64_t peer_epoch, int64_
 {
     begin_call(e);
     e->state = STATE_LOOKING;
-    /* Who has lost its leader goes one round further than that leader itself: a vote of it counts once it
-     * is of our round, which it knows only if it hears us. Else a leader that still sends but no longer
-     * receives would be elected again, and be waited for until initLimit. */
+    /* Who has lost its leader goes one round further than that leader itself: a vote of it counts
+     * once it is of our round, which it knows only if it hears us. Else a leader that still sends
+     * but no longer receives would be elected again, and be waited for until initLimit. */
     e->logical_clock += e->absent_sid == NOBODY ? 1 : 2;
     e->own_zxid = zxid;
     e->own_peer_epoch = peer_epoch;
@@ -260,7 +261,7 @@ static void on_looking(struct election *e, int32_t from, const struct notificati
     e->received[from] = (struct ballot){ true, STATE_LOOKING, n->version, *v };
     if (e->ensemble->voters[from] == e->absent_sid) {
         e->absent_sid = NOBODY;
-    e->avoided_sid = NOBODY; /* it is back, or was never gone */
+        e->avoided_sid = NOBODY; /* it is back, or was never gone */
     }
     bool agreed = has_quorum_for_proposal(e);
     if (!agreed) {

@@ -3,9 +3,9 @@
 #define SERVER_CORE_ELECTION_H
 
 /*
- * Fast leader election (quorum-protocol 3; Apache's FastLeaderElection and its TLA+ specification). Each
- * LOOKING server votes for the best history it has heard of, the larger (peerEpoch, zxid, sid), until
- * more than half agree; then it waits a moment for something better.
+ * Fast leader election (quorum-protocol 3; Apache's FastLeaderElection and its TLA+ specification).
+ * Each LOOKING server votes for the best history it has heard of, the larger (peerEpoch, zxid,
+ * sid), until more than half agree; then it waits a moment for something better.
  *
  *      LOOKING --quorum of equal votes, then quiet--> decided: leader is me -> LEADING
  *         |                                                    else        -> FOLLOWING, OBSERVING
@@ -65,11 +65,12 @@ struct election {
 void election_init(struct election *e, const struct ensemble *ensemble);
 void election_fini(struct election *e);
 
-/* A new round. zxid: last logged; peer_epoch: currentEpoch. A server that has no data votes with zxid -1
- * and is never elected. */
+/* A new round. zxid: last logged; peer_epoch: currentEpoch. A server that has no data votes with
+ * zxid -1 and is never elected. */
 void election_start(struct election *e, int64_t zxid, int64_t peer_epoch, int64_t now_ms);
-/* Before election_start: this one led us, and is gone. When all others agree, nobody is left who could
- * bring a better vote, and the moment is not waited for. Its own vote counts again once it hears us. */
+/* Before election_start: this one led us, and is gone. When all others agree, nobody is left who
+ * could bring a better vote, and the moment is not waited for. Its own vote counts again once it
+ * hears us. */
 void election_lose_leader(struct election *e, int64_t sid);
 /* A notification of any state, in any state of ours. */
 void election_on_notification(struct election *e, int64_t from, const struct notification *n,
@@ -77,8 +78,9 @@ void election_on_notification(struct election *e, int64_t from, const struct not
 void election_on_tick(struct election *e, int64_t now_ms);
 /* When election_on_tick has something to do. */
 int64_t election_deadline_ms(const struct election *e);
-/* Nobody could reach this server after it was elected: it may be deaf, and its votes, which are heard, would have
- * it elected for ever. It is not voted for until then; safety does not depend on who is elected (E5). */
+/* Nobody could reach this server after it was elected: it may be deaf, and its votes, which are
+ * heard, would have it elected for ever. It is not voted for until then; safety does not depend on
+ * who is elected (E5). */
 void election_avoid(struct election *e, int64_t sid, int64_t until_ms);
 /* In sync with a leader of this epoch: that is what we tell from now on. */
 void election_set_epoch(struct election *e, int64_t peer_epoch);

@@ -45,6 +45,7 @@ void history_reset(struct history *h, int64_t zxid)
     h->recent_count = 0;
     h->recent_bytes = 0;
     h->before_recent = zxid;
+    h->log_from_zxid = zxid;
     h->logged_zxid = zxid;
     h->synced_zxid = zxid;
     h->committed_zxid = zxid;

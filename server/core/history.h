@@ -5,14 +5,14 @@
 /*
  * What this server has logged, how much of it is durable, committed and in the tree, in zxid order:
  *
- *      recent (delivered, for learners that are a little behind)  |  inflight (logged, not delivered)
+ *      recent (delivered, for learners that are a little behind) | inflight (logged, not delivered)
  *      ... 5  6  7                                                |  8  9  10  11
  *                ^ delivered_zxid              committed_zxid -----^  |      ^ logged_zxid
  *                                                    synced_zxid -----+
  *
- * Both a leader and a follower deliver what is committed *and* in their own log (S13), through the same
- * function, in synchronisation as in broadcast (S4). What is logged and not delivered stays here when the
- * role ends: if this server leads next, it is part of its history (S11, S12). Pure.
+ * Both a leader and a follower deliver what is committed *and* in their own log (S13), through the
+ * same function, in synchronisation as in broadcast (S4). What is logged and not delivered stays
+ * here when the role ends: if this server leads next, it is part of its history (S11, S12). Pure.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -53,6 +53,7 @@ struct history {
     int64_t recent_bytes;
     int32_t recent_max;       /* commitLogCount; 0: keep none */
     int64_t before_recent;    /* zxid just before the first of recent and inflight */
+    int64_t log_from_zxid;    /* the log on disk has all from here on, without a gap (S8) */
     int64_t logged_zxid;      /* last appended */
     int64_t synced_zxid;      /* durable up to here */
     int64_t committed_zxid;
@@ -77,13 +78,14 @@ struct proposal *history_next(struct history *h);
 /* What was given out has been used: it moves to recent. */
 void history_settle(struct history *h);
 
-/* Forgets what was logged above zxid; the log has been cut there. What was delivered above it is gone from
- * the tree as well. */
+/* Forgets what was logged above zxid; the log has been cut there. What was delivered above it is
+ * gone from the tree as well. */
 void history_truncate(struct history *h, int64_t zxid);
 /* Nobody waits for what is in flight any more. */
 void history_forget_origins(struct history *h);
 
-/* The first proposal above zxid, recent or in flight; NULL if there is none. Then the one after p. */
+/* The first proposal above zxid, recent or in flight; NULL if there is none. Then the one after p.
+ */
 struct proposal *history_after(const struct history *h, int64_t zxid);
 struct proposal *history_following(const struct history *h, const struct proposal *p);
 

@@ -11,8 +11,8 @@
  *   BROADCAST   requests become proposals; a proposal that a quorum has logged, and all before it,
  *               is committed
  *
- * A server alone begins with BROADCAST. Learners that come later run through their own phases meanwhile.
- * Thread: the core's. Pure; actions go to the struct zab it is part of.
+ * A server alone begins with BROADCAST. Learners that come later run through their own phases
+ * meanwhile. Thread: the core's. Pure; actions go to the struct zab it is part of.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,6 +21,7 @@
 #include "server/core/prep.h"
 #include "server/core/quorum.h"
 #include "server/core/request.h"
+#include "server/core/sync.h"
 #include "server/jute/records.h"
 
 struct zab;
@@ -31,7 +32,7 @@ enum handler_state {
     HANDLER_NEW,     /* connected */
     HANDLER_INFO,    /* has said which epoch it accepted */
     HANDLER_EPOCH,   /* LEADERINFO sent */
-    HANDLER_ACKED,   /* has accepted our epoch; waits for a quorum, or for its turn to get a snapshot */
+    HANDLER_ACKED,   /* has accepted our epoch; waits for a quorum, or its turn to get a snapshot */
     HANDLER_SYNCING, /* has been sent its history and NEWLEADER; gets every proposal from here on */
     HANDLER_SYNCED,  /* has acked NEWLEADER */
     HANDLER_ACTIVE,  /* UPTODATE sent */
@@ -47,6 +48,8 @@ struct handler {
     int64_t accepted_epoch;
     int64_t current_epoch; /* -1: it had accepted our epoch before, and does not count */
     int64_t last_zxid;     /* its last logged one, from ACKEPOCH */
+    bool is_asking_disk;   /* LOG_FIND is under way for it */
+    struct log_place disk; /* the answer */
     int64_t known_zxid;    /* its log certainly holds our history up to here */
     int64_t heard_ms;      /* a packet of it came last */
     int64_t silence_max_ms;
@@ -54,8 +57,8 @@ struct handler {
     int64_t answered;    /* rounds from there on that it has answered */
 };
 
-/* A sync on the line: answered when everything up to zxid is delivered, and a quorum has said, after the
- * sync came, that it still follows us: else a new leader might have committed more. */
+/* A sync on the line: answered when everything up to zxid is delivered, and a quorum has said,
+ * after the sync came, that it still follows us: else a new leader might have committed more. */
 struct leader_sync {
     struct list line;
     int64_t zxid;
@@ -87,6 +90,8 @@ void leader_end(struct zab *z);
 void leader_on_link_up(struct zab *z, int64_t link);
 void leader_on_link_down(struct zab *z, int64_t link);
 void leader_on_snap_sent(struct zab *z, int64_t link);
+void leader_on_log_found(struct zab *z, int64_t link, const struct log_place *place);
+void leader_on_log_unreadable(struct zab *z, int64_t link);
 void leader_on_packet(struct zab *z, int64_t link, const struct quorum_packet *packet);
 void leader_on_log_synced(struct zab *z);
 void leader_on_tick(struct zab *z);

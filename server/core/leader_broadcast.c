@@ -8,7 +8,7 @@
 #include "server/jute/opcode.h"
 #include "server/tree/mutant.h"
 
-/* ---- broadcast ------------------------------------------------------------------------------------------------ */
+/* ---- broadcast ------------------------------------------------------------------------------- */
 
 void leader_send_proposal(struct zab *z, const struct handler *h, const struct proposal *p)
 {
@@ -16,18 +16,22 @@ void leader_send_proposal(struct zab *z, const struct handler *h, const struct p
                 (struct slice){ buf_head(&p->entry), (int32_t)p->entry.len });
 }
 
+void leader_send_commit(struct zab *z, const struct handler *h, const struct proposal *p)
+{
+    if (h->is_observer) {
+        leader_send(z, h->link, ZAB_INFORM, p->zxid,
+                    (struct slice){ buf_head(&p->entry), (int32_t)p->entry.len });
+    } else {
+        leader_send(z, h->link, ZAB_COMMIT, p->zxid, SLICE_NULL);
+    }
+}
+
 static void send_commit(struct zab *z, const struct proposal *p)
 {
     list_for_each (it, &z->leader.handlers) {
         const struct handler *h = list_entry(it, struct handler, all);
-        if (h->state < HANDLER_SYNCING) {
-            continue;
-        }
-        if (h->is_observer) {
-            leader_send(z, h->link, ZAB_INFORM, p->zxid,
-                        (struct slice){ buf_head(&p->entry), (int32_t)p->entry.len });
-        } else {
-            leader_send(z, h->link, ZAB_COMMIT, p->zxid, SLICE_NULL);
+        if (h->state >= HANDLER_SYNCING) {
+            leader_send_commit(z, h, p);
         }
     }
 }
@@ -70,7 +74,7 @@ bool leader_propose(struct zab *z, const struct request *req)
         return false;
     }
     if (zxid_counter(l->next_zxid) == ZXID_COUNTER_MAX && z->config.ensemble->voter_count > 1) {
-        zab_look(z, "the zxids of this epoch are used up"); /* E8: a new epoch begins with 1 again */
+        zab_look(z, "the zxids of this epoch are used up"); /* E8: a new one begins with 1 */
         return false;
     }
     if (!l->has_prep) { /* not before the history is in the tree */
@@ -103,7 +107,7 @@ void leader_on_log_synced(struct zab *z)
     commit(z);
 }
 
-/* ---- pings and syncs -------------------------------------------------------------------------------------------- */
+/* ---- pings and syncs ------------------------------------------------------------------------- */
 
 void leader_ping(struct zab *z)
 {
@@ -175,7 +179,7 @@ void leader_answer_syncs(struct zab *z)
     }
 }
 
-/* ---- what learners ask ------------------------------------------------------------------------------------------- */
+/* ---- what learners ask ----------------------------------------------------------------------- */
 
 void leader_on_request(struct zab *z, struct handler *h, const struct quorum_packet *packet)
 {
@@ -254,8 +258,8 @@ void leader_on_ack(struct zab *z, struct handler *h, int64_t zxid)
     } else if (h->state >= HANDLER_SYNCED) {
         quorum_ack(&z->leader.quorum, h->sid, zxid);
     } else if (zxid > h->known_zxid) {
-        /* Apache 3.8.0 acks these before NEWLEADER. They count with that: until its currentEpoch is ours, it
-         * would not vote for what it has logged of our epoch (E2). */
+        /* Apache 3.8.0 acks these before NEWLEADER. They count with that: until its currentEpoch is
+         * ours, it would not vote for what it has logged of our epoch (E2). */
         h->known_zxid = zxid;
     }
     commit(z);

@@ -5,7 +5,7 @@
 #include "server/core/zxid.h"
 #include "server/tree/mutant.h"
 
-/* ---- discovery --------------------------------------------------------------------------------------------- */
+/* ---- discovery ------------------------------------------------------------------------------- */
 
 static bool has_said_epoch(const struct handler *h)
 {
@@ -94,55 +94,131 @@ void leader_on_info(struct zab *z, struct handler *h, const struct quorum_packet
     send_leaderinfo(z, h);
 }
 
-/* ---- synchronisation ----------------------------------------------------------------------------------------- */
+/* ---- synchronisation ------------------------------------------------------------------------- */
 
-/* What a learner gets of one proposal of the history. Before BROADCAST all of it counts as committed:
- * it is what the new leader brings along. */
+/* Before BROADCAST all of the history counts as committed: it is what the new leader brings along.
+ */
+static int64_t committed_zxid(const struct zab *z)
+{
+    return z->leader.phase == LEADER_SYNC ? z->history.logged_zxid : z->history.committed_zxid;
+}
+
+/* Observers hear of what is committed only. */
 static void send_history(struct zab *z, const struct handler *h, struct proposal *p)
 {
-    bool all_committed = z->leader.phase == LEADER_SYNC;
+    int64_t committed = committed_zxid(z);
     for (; p; p = history_following(&z->history, p)) {
-        bool committed = all_committed || p->zxid <= z->history.committed_zxid;
-        if (h->is_observer) {
-            if (committed) {
-                leader_send(z, h->link, ZAB_INFORM, p->zxid,
-                            (struct slice){ buf_head(&p->entry), (int32_t)p->entry.len });
-            }
-            continue;
+        if (!h->is_observer) {
+            leader_send_proposal(z, h, p);
         }
-        leader_send_proposal(z, h, p);
-        if (committed) {
-            leader_send(z, h->link, ZAB_COMMIT, p->zxid, SLICE_NULL);
+        if (p->zxid <= committed) {
+            leader_send_commit(z, h, p);
         }
     }
+}
+
+static struct sync_plan choose(const struct zab *z, const struct handler *h)
+{
+    int64_t epoch_start = zxid_make(z->leader.epoch, 0);
+    int64_t max = committed_zxid(z);
+    bool serves = z->leader.phase == LEADER_BROADCAST;
+    const struct sync_input in = {
+        .peer_zxid = h->last_zxid,
+        .applied_zxid = serves && max < epoch_start ? epoch_start : max,
+        .max_zxid = max,
+        .force_snap = z->config.force_snap,
+        .size_percent = z->config.snap_size_percent,
+        .disk = h->disk,
+    };
+    return sync_choose(&z->history, &in);
+}
+
+/* S8: only the disk knows what it has below the window in memory, and whether that is without a
+ * gap. */
+static void ask_disk(struct zab *z, struct handler *h)
+{
+    struct zab_action *a = zab_add(z, ZAB_DO_LOG_FIND);
+    h->is_asking_disk = true;
+    a->link = h->link;
+    a->zxid = h->last_zxid;
+    a->until_zxid = z->history.log_from_zxid;
+}
+
+/* What leads to the learner's first packet from memory. Packets that are sent meanwhile wait on its
+ * link. */
+static void send_from_disk(struct zab *z, const struct handler *h, const struct sync_plan *plan)
+{
+    if (plan->disk_until > plan->disk_after) {
+        struct zab_action *a = zab_add(z, ZAB_DO_LOG_SEND);
+        a->link = h->link;
+        a->zxid = plan->disk_after;
+        a->until_zxid = plan->disk_until;
+        a->on = h->is_observer;
+        z->sync_stats.from_disk++;
+    }
+}
+
+static void count_plan(struct sync_stats *stats, enum quorum_packet_type type)
+{
+    stats->diffs += type == ZAB_DIFF;
+    stats->truncs += type == ZAB_TRUNC;
+    stats->snaps += type == ZAB_SNAP;
 }
 
 /* S6: the missing history, the proposals under way and NEWLEADER, in one step, and from here on the
  * learner gets every new proposal. */
 static void synchronise(struct zab *z, struct handler *h)
 {
-    struct sync_plan plan = sync_choose(&z->history, h->last_zxid, z->leader.epoch);
+    struct sync_plan plan = choose(z, h);
+    if (plan.asks_disk) {
+        ask_disk(z, h);
+        return;
+    }
     if (plan.type == ZAB_SNAP && z->leader.snap_link != 0) {
         return; /* the tree has one image at a time (tree/image.h) */
     }
-    if (plan.type == ZAB_DIFF && z->leader.phase == LEADER_BROADCAST) {
-        /* It takes what it has up to here as committed. */
-        plan.zxid = z->history.committed_zxid;
-    }
+    count_plan(&z->sync_stats, plan.type);
     leader_send(z, h->link, plan.type, plan.zxid, SLICE_NULL);
     if (plan.type == ZAB_SNAP) {
         zab_add(z, ZAB_DO_SNAP_SEND)->link = h->link;
         z->leader.snap_link = h->link;
-        plan.first = history_after(&z->history, z->history.delivered_zxid);
-        quorum_forget(&z->leader.quorum, h->sid);
     }
+    send_from_disk(z, h, &plan);
     send_history(z, h, plan.first);
     leader_send(z, h->link, ZAB_NEWLEADER, zxid_make(z->leader.epoch, 0),
                 slice_of_str(z->config.ensemble->config_text));
+    /* What it acked before it came may be cut off, and what of it is left counts with NEWLEADER. */
+    quorum_forget(&z->leader.quorum, h->sid);
     h->known_zxid = plan.type == ZAB_DIFF ? h->last_zxid : plan.type == ZAB_TRUNC ? plan.zxid : 0;
     h->state = HANDLER_SYNCING;
     h->silence_max_ms =
         zab_ticks_ms(z, z->config.init_limit_ticks) + zab_ticks_ms(z, z->config.sync_limit_ticks);
+}
+
+void leader_on_log_found(struct zab *z, int64_t link, const struct log_place *place)
+{
+    struct handler *h = leader_find_handler(&z->leader, link);
+    if (!h || !h->is_asking_disk) {
+        return;
+    }
+    h->is_asking_disk = false;
+    h->disk = *place;
+    h->disk.is_known = true;
+    if (place->first_zxid != 0 && h->last_zxid < z->history.log_from_zxid) {
+        z->history.log_from_zxid = h->last_zxid; /* looked through, and without a gap */
+    }
+    synchronise(z, h);
+}
+
+/* It cannot be read to the end. What was sent stands; the learner comes again, and gets a snapshot.
+ */
+void leader_on_log_unreadable(struct zab *z, int64_t link)
+{
+    struct handler *h = leader_find_handler(&z->leader, link);
+    z->history.log_from_zxid = z->history.before_recent;
+    if (h) {
+        leader_drop_handler(z, h);
+    }
 }
 
 /* Those that have accepted our epoch and were not served yet. */
@@ -150,7 +226,7 @@ static void synchronise_waiting(struct zab *z)
 {
     list_for_each (it, &z->leader.handlers) {
         struct handler *h = list_entry(it, struct handler, all);
-        if (h->state == HANDLER_ACKED) {
+        if (h->state == HANDLER_ACKED && !h->is_asking_disk) {
             synchronise(z, h);
         }
     }
@@ -206,7 +282,7 @@ void leader_on_ackepoch(struct zab *z, struct handler *h, const struct quorum_pa
     synchronise(z, h);
 }
 
-/* ---- activation ---------------------------------------------------------------------------------------------- */
+/* ---- activation ------------------------------------------------------------------------------ */
 
 bool leader_has_history(const struct handler *h)
 {

@@ -38,6 +38,8 @@ void leader_free_snap_turn(struct zab *z, int64_t link);
 /* ---- leader_broadcast.c ---- */
 
 void leader_send_proposal(struct zab *z, const struct handler *h, const struct proposal *p);
+/* COMMIT, or to an observer INFORM. */
+void leader_send_commit(struct zab *z, const struct handler *h, const struct proposal *p);
 void leader_ping(struct zab *z);
 void leader_on_ack(struct zab *z, struct handler *h, int64_t zxid);
 void leader_on_ping_reply(struct zab *z, struct handler *h, const struct quorum_packet *packet);

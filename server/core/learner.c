@@ -28,7 +28,7 @@ static void expect_packet(struct zab *z)
     z->learner.deadline_ms = z->now_ms + zab_ticks_ms(z, ticks);
 }
 
-/* ---- connecting ------------------------------------------------------------------------------------------ */
+/* ---- connecting ------------------------------------------------------------------------------ */
 
 static void dial(struct zab *z)
 {
@@ -107,10 +107,11 @@ void learner_on_link_down(struct zab *z, int64_t link)
     }
 }
 
-/* ---- discovery ---------------------------------------------------------------------------------------------- */
+/* ---- discovery ------------------------------------------------------------------------------- */
 
-/* What makes a leader send SNAP, ours and Apache's: a zxid behind all of its history at which nothing can be
- * cut, since no txn has it (S9). Sent with current -1, so it counts for nothing else. */
+/* What makes a leader send SNAP, ours and Apache's: a zxid behind all of its history at which
+ * nothing can be cut, since no txn has it (S9). Sent with current -1, so it counts for nothing
+ * else. */
 static int64_t zxid_that_asks_for_snap(const struct learner *l)
 {
     return zxid_make(l->epoch + 1, 0);
@@ -138,13 +139,14 @@ static void on_leaderinfo(struct zab *z, const struct quorum_packet *packet)
     l->epoch = epoch;
     struct buf data = BUF_EMPTY;
     put_int(&data, l->wants_snap ? -1 : current);
-    send_simple(z, ZAB_ACKEPOCH, l->wants_snap ? zxid_that_asks_for_snap(l) : z->history.logged_zxid,
+    send_simple(z, ZAB_ACKEPOCH,
+                l->wants_snap ? zxid_that_asks_for_snap(l) : z->history.logged_zxid,
                 (struct slice){ data.data, (int32_t)data.len });
     buf_fini(&data);
     l->state = LEARNER_EPOCH;
 }
 
-/* ---- synchronisation ------------------------------------------------------------------------------------------ */
+/* ---- synchronisation ------------------------------------------------------------------------- */
 
 static void on_trunc(struct zab *z, int64_t zxid)
 {
@@ -152,16 +154,18 @@ static void on_trunc(struct zab *z, int64_t zxid)
     history_truncate(&z->history, zxid);
     z->learner.acked_zxid = zxid;
     z->learner.state = LEARNER_SYNC;
+    z->learner.is_rebuilding = true;
+    z->learner.must_reload = true;
 }
 
-/* A tree that came as SNAP may hold what was never committed, and only it is on disk. Nothing is given up:
- * until another SNAP is durable, a restart or an election finds the old state. */
+/* A tree that came as SNAP may hold what was never committed, and only it is on disk. Nothing is
+ * given up: until another SNAP is durable, a restart or an election finds the old state. */
 void learner_on_not_truncated(struct zab *z)
 {
     struct learner *l = &z->learner;
     zab_add(z, ZAB_DO_CLOSE)->link = l->link;
     l->wants_snap = true;
-    l->must_reload = true;
+    l->is_rebuilding = false;
     l->state = LEARNER_CONNECTING;
     l->deadline_ms = z->now_ms + zab_ticks_ms(z, z->config.init_limit_ticks);
     dial(z);
@@ -170,7 +174,7 @@ void learner_on_not_truncated(struct zab *z)
 static void on_snap(struct zab *z, int64_t zxid)
 {
     z->learner.state = LEARNER_SNAP;
-    z->learner.is_saving = true;
+    z->learner.is_rebuilding = true;
     z->learner.must_reload = true;
     struct zab_action *a = zab_add(z, ZAB_DO_SNAP_LOAD);
     a->link = z->learner.link;
@@ -188,20 +192,20 @@ void learner_on_snap_loaded(struct zab *z)
     l->state = LEARNER_SYNC;
     zab_add(z, ZAB_DO_SNAP_SAVE)->zxid = z->tree->last_zxid;
     if (MUTANT(S5)) {
-        l->is_saving = false;
+        l->is_rebuilding = false;
         l->must_reload = false;
     }
     expect_packet(z);
 }
 
-/* S5: from here on the disk knows the new tree, and the log may go on behind it. */
-void learner_on_snap_saved(struct zab *z)
+/* The disk has what memory has, and the log may go on behind it. */
+static void end_rebuilding(struct zab *z)
 {
     struct learner *l = &z->learner;
-    if (!l->is_saving) {
+    if (!l->is_rebuilding) {
         return;
     }
-    l->is_saving = false;
+    l->is_rebuilding = false;
     l->must_reload = false;
     struct proposal *p = history_after(&z->history, z->history.synced_zxid);
     for (; p; p = history_following(&z->history, p)) {
@@ -210,11 +214,23 @@ void learner_on_snap_saved(struct zab *z)
     learner_on_log_synced(z);
 }
 
+/* S5 */
+void learner_on_snap_saved(struct zab *z)
+{
+    end_rebuilding(z);
+}
+
+/* S10 */
+void learner_on_truncated(struct zab *z)
+{
+    end_rebuilding(z);
+}
+
 /* E2: the history is durable, then the epoch, then the ack; S2: which is the first ack of all. */
 static void try_ack_newleader(struct zab *z)
 {
     struct learner *l = &z->learner;
-    if (l->state != LEARNER_SAVING || l->is_saving ||
+    if (l->state != LEARNER_SAVING || l->is_rebuilding ||
         (z->history.synced_zxid < z->history.logged_zxid && !MUTANT(S1))) {
         return;
     }
@@ -255,7 +271,8 @@ static void on_uptodate(struct zab *z)
     }
     l->state = LEARNER_ACTIVE;
     send_simple(z, ZAB_ACK, zxid_make(l->epoch, 0), SLICE_NULL);
-    /* What an earlier leader proposed and this one has committed gets no COMMIT of its own any more. */
+    /* What an earlier leader proposed and this one has committed gets no COMMIT of its own any
+     * more. */
     history_commit(&z->history, l->committed_zxid < z->history.logged_zxid
                                     ? l->committed_zxid
                                     : z->history.logged_zxid);
@@ -268,7 +285,7 @@ static void on_uptodate(struct zab *z)
     ack_proposals(z);
 }
 
-/* ---- broadcast --------------------------------------------------------------------------------------------------- */
+/* ---- broadcast ------------------------------------------------------------------------------- */
 
 /* S4: within an epoch nothing may be missing, and an epoch begins with counter 1. */
 static bool continues_history(const struct zab *z, int64_t zxid)
@@ -307,8 +324,8 @@ static void take_commit(struct zab *z, int64_t zxid)
     zab_deliver(z);
 }
 
-/* The leader counts the answers to what it sent behind UPTODATE, and Apache's learners, too, ignore what
- * comes in front of that. */
+/* The leader counts the answers to what it sent behind UPTODATE, and Apache's learners, too, ignore
+ * what comes in front of that. */
 static void answer_ping(struct zab *z, int64_t zxid)
 {
     if (z->learner.state < LEARNER_ACTIVE) {
@@ -445,7 +462,7 @@ void learner_on_packet(struct zab *z, const struct quorum_packet *packet)
     }
 }
 
-/* ---- what local clients want ------------------------------------------------------------------------------------- */
+/* ---- what local clients want ----------------------------------------------------------------- */
 
 static void remember(struct list *line, int64_t session_id, int32_t cxid, uint64_t origin)
 {
@@ -506,7 +523,7 @@ uint64_t learner_origin_of(struct zab *z, int64_t session_id, int32_t cxid)
     return origin;
 }
 
-/* ---- time ------------------------------------------------------------------------------------------------------------ */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 void learner_on_tick(struct zab *z)
 {

@@ -10,8 +10,8 @@
  *    leader     epochs   durable,    is the  arrives  came; wait          are served
  *                        accepted     tree            for the disk
  *
- * Rules: E1 the accepted epoch is durable before ACKEPOCH. E2 the history is durable, then the current
- * epoch, then the ack of NEWLEADER. S2 that ack is the first. S3, S4, S7, S13: history.h.
+ * Rules: E1 the accepted epoch is durable before ACKEPOCH. E2 the history is durable, then the
+ * current epoch, then the ack of NEWLEADER. S2 that ack is the first. S3, S4, S7, S13: history.h.
  * Thread: the core's. Pure; actions go to the struct zab it is part of.
  */
 #include <stdbool.h>
@@ -34,7 +34,8 @@ enum learner_state {
     LEARNER_ACTIVE,
 };
 
-/* A request on its way to the leader; it comes back as a txn, or for a sync as SYNC, in this order. */
+/* A request on its way to the leader; it comes back as a txn, or for a sync as SYNC, in this order.
+ */
 struct forwarded {
     struct list line;
     int64_t session_id;
@@ -49,10 +50,10 @@ struct learner {
     int64_t leader_sid;
     int64_t link;         /* 0: none */
     int64_t epoch;        /* the leader's */
-    bool is_saving;       /* the tree came as SNAP and is not durable yet: nothing is logged */
-    bool must_reload;     /* the history is not what is on disk: the tree came as SNAP (S5), or a cut failed */
+    bool is_rebuilding;   /* a tree from SNAP is being saved, or the log cut: nothing is logged */
+    bool must_reload;     /* memory is not what is on disk: is_rebuilding (S5), or a cut failed */
     bool wants_snap;      /* our disk has no way back to where the leader wanted it */
-    int64_t committed_zxid; /* the leader's, from DIFF or TRUNC; what we have of it is committed by UPTODATE */
+    int64_t committed_zxid; /* the leader's, from DIFF or TRUNC: committed by UPTODATE */
     int64_t acked_zxid;   /* last proposal acked */
     int64_t deadline_ms;  /* CONNECTING: give up; later: without a packet until then, give up */
     int64_t redial_at_ms; /* CONNECTING without a link */
@@ -70,6 +71,7 @@ void learner_on_packet(struct zab *z, const struct quorum_packet *packet);
 void learner_on_log_synced(struct zab *z);
 void learner_on_snap_loaded(struct zab *z);
 void learner_on_snap_saved(struct zab *z);
+void learner_on_truncated(struct zab *z);
 void learner_on_not_truncated(struct zab *z);
 void learner_on_tick(struct zab *z);
 int64_t learner_deadline_ms(const struct zab *z);

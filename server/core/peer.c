@@ -768,6 +768,8 @@ int64_t peer_start(struct peer *p, const struct zab_start *start)
         .init_limit_ticks = c->init_limit_ticks,
         .sync_limit_ticks = c->sync_limit_ticks,
         .commit_log_count = is_alone ? 0 : c->commit_log_count,
+        .force_snap = c->force_snap,
+        .snap_size_percent = c->snap_size_percent,
     };
     zab_init(&p->zab, &config, start, p->tree, &p->sessions, p->now_ms);
     watch_tree(p);

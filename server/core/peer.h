@@ -68,6 +68,8 @@ struct peer_config {
     int32_t init_limit_ticks;
     int32_t sync_limit_ticks;
     int32_t commit_log_count; /* committed proposals kept for learners */
+    bool force_snap;           /* forceSnapshotSync */
+    int32_t snap_size_percent; /* snapshotSizeFactor (sync.h) */
     peer_zab_action_fn *on_zab_action; /* NULL when standalone */
     void *on_zab_action_arg;
     int64_t sid;       /* in session ids; 1 when standalone */

@@ -9,7 +9,7 @@
 #include "server/jute/txn.h"
 #include "server/tree/mutant.h"
 
-/* ---- the list of actions ---------------------------------------------------------------------------------- */
+/* ---- the list of actions --------------------------------------------------------------------- */
 
 struct zab_action *zab_add(struct zab *z, enum zab_action_type type)
 {
@@ -45,12 +45,12 @@ static void add_votes(struct zab *z)
     z->election.out_count = 0;
 }
 
-/* ---- history ----------------------------------------------------------------------------------------------- */
+/* ---- history --------------------------------------------------------------------------------- */
 
 struct proposal *zab_append(struct zab *z, int64_t zxid, struct slice entry)
 {
     struct proposal *p = history_append(&z->history, zxid, entry.data, slice_size(entry));
-    if (!z->learner.is_saving) {
+    if (!z->learner.is_rebuilding) {
         zab_add(z, ZAB_DO_LOG_APPEND)->proposal = p;
     }
     return p;
@@ -82,7 +82,7 @@ void zab_deliver(struct zab *z)
     }
 }
 
-/* ---- roles --------------------------------------------------------------------------------------------------- */
+/* ---- roles ----------------------------------------------------------------------------------- */
 
 static void add_role(struct zab *z)
 {
@@ -145,7 +145,7 @@ void zab_look(struct zab *z, const char *reason)
     }
 }
 
-/* ---- events --------------------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static void after_election(struct zab *z)
 {
@@ -192,6 +192,17 @@ static void on_log_synced(struct zab *z, int64_t zxid)
     }
 }
 
+/* What the log on disk is good for (S8). */
+static void recall_log(struct zab *z, const struct zab_start *disk)
+{
+    struct history *h = &z->history;
+    if (disk->tail) {
+        history_recall(h, disk->tail);
+    }
+    int64_t from = disk->log_from_zxid;
+    h->log_from_zxid = from < h->before_recent ? from : h->before_recent;
+}
+
 static void on_reloaded(struct zab *z, const struct zab_start *disk)
 {
     history_reset(&z->history, z->tree->last_zxid);
@@ -199,16 +210,17 @@ static void on_reloaded(struct zab *z, const struct zab_start *disk)
         z->accepted_epoch = disk->accepted_epoch;
         z->current_epoch = disk->current_epoch;
     }
-    if (disk && disk->tail) {
-        history_recall(&z->history, disk->tail);
+    if (disk) {
+        recall_log(z, disk);
     }
     z->is_disabled = false;
     z->learner.must_reload = false;
-    z->learner.is_saving = false;
+    z->learner.is_rebuilding = false;
     start_election(z);
 }
 
-/* S13: what memory holds may not be on the disk, so nothing is voted for, acked or served any more. */
+/* S13: what memory holds may not be on the disk, so nothing is voted for, acked or served any more.
+ */
 static void on_disk_failed(struct zab *z)
 {
     z->is_disabled = true;
@@ -295,6 +307,16 @@ void zab_step(struct zab *z, const struct zab_event *ev)
             leader_on_snap_sent(z, ev->link);
         }
         break;
+    case ZAB_ON_LOG_FOUND:
+        if (z->role == STATE_LEADING) {
+            leader_on_log_found(z, ev->log_found.link, ev->log_found.place);
+        }
+        break;
+    case ZAB_ON_LOG_UNREADABLE:
+        if (z->role == STATE_LEADING) {
+            leader_on_log_unreadable(z, ev->link);
+        }
+        break;
     case ZAB_ON_SNAP_LOADED:
         if (z->role != STATE_LOOKING) {
             learner_on_snap_loaded(z);
@@ -303,6 +325,11 @@ void zab_step(struct zab *z, const struct zab_event *ev)
     case ZAB_ON_SNAP_SAVED:
         if (z->role != STATE_LOOKING) {
             learner_on_snap_saved(z);
+        }
+        break;
+    case ZAB_ON_TRUNCATED:
+        if (z->role != STATE_LOOKING) {
+            learner_on_truncated(z);
         }
         break;
     case ZAB_ON_NOT_TRUNCATED:
@@ -319,7 +346,7 @@ void zab_step(struct zab *z, const struct zab_event *ev)
     }
 }
 
-/* ---- life -------------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 void zab_init(struct zab *z, const struct zab_config *config, const struct zab_start *start,
               const struct data_tree *tree, struct session_table *sessions, int64_t now_ms)
@@ -333,9 +360,7 @@ void zab_init(struct zab *z, const struct zab_config *config, const struct zab_s
     z->accepted_epoch = start->accepted_epoch;
     z->current_epoch = start->current_epoch;
     history_init(&z->history, start->last_zxid, config->commit_log_count);
-    if (start->tail) {
-        history_recall(&z->history, start->tail);
-    }
+    recall_log(z, start);
     election_init(&z->election, config->ensemble);
 }
 

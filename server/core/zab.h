@@ -3,9 +3,9 @@
 #define SERVER_CORE_ZAB_H
 
 /*
- * START HERE for replication: election, discovery, synchronisation and broadcast as one pure function,
- * zab_step(event) -> actions (Zab DSN'11; docs/zab.md). A server alone leads an ensemble of one and goes
- * the same way, without the phases that need others.
+ * START HERE for replication: election, discovery, synchronisation and broadcast as one pure
+ * function, zab_step(event) -> actions (Zab DSN'11; docs/zab.md). A server alone leads an ensemble
+ * of one and goes the same way, without the phases that need others.
  *
  *                 +-------------------- role lost: link down, deadline, disk ----------------+
  *                 v                                                                          |
@@ -14,7 +14,7 @@
  *
  * The shell's duties:
  *  1. Carry out the actions in list order. What they point to is valid until the next step.
- *  2. A SAVE_ action and LOG_TRUNCATE are durable before the next action starts.
+ *  2. A SAVE_ action is durable before the next action starts.
  *  3. LOG_APPEND only starts a write; the event LOG_SYNCED says what is durable, in zxid order.
  *  4. Packets of one link arrive in the order of its SENDs; SNAP_SEND stands in that order too.
  *  5. A link that was closed, by either side, gives LINK_DOWN once, and nothing after it.
@@ -38,8 +38,11 @@ enum zab_event_type {
     ZAB_ON_REVALIDATE,   /* a client of ours resumes a session: is it alive? */
     ZAB_ON_LOG_SYNCED,   /* the log is durable up to zxid */
     ZAB_ON_SNAP_SENT,    /* what SNAP_SEND of this link takes from the tree has been taken */
+    ZAB_ON_LOG_FOUND,    /* the answer to LOG_FIND */
+    ZAB_ON_LOG_UNREADABLE, /* LOG_SEND of this link has failed in the middle */
     ZAB_ON_SNAP_LOADED,  /* the stream behind SNAP is the tree now */
     ZAB_ON_SNAP_SAVED,   /* SNAP_SAVE is done: that tree is durable, the log continues it */
+    ZAB_ON_TRUNCATED,    /* LOG_TRUNCATE is done: log and tree end there, durably */
     ZAB_ON_NOT_TRUNCATED, /* LOG_TRUNCATE cannot be done: this disk has no way back to that zxid */
     ZAB_ON_RELOADED,     /* RELOAD is done, or the disk works again: all is what the disk has */
     ZAB_ON_DISK_FAILED,  /* it did not do what was asked: this server is out until RELOADED */
@@ -56,7 +59,12 @@ struct zab_event {
             int64_t sid;
             const struct notification *message;
         } notification;
-        int64_t link; /* LINK_UP, LINK_DOWN, SNAP_SENT: the shell's id, never reused; 0 is none */
+        /* LINK_UP, LINK_DOWN, SNAP_SENT, LOG_UNREADABLE: the shell's id, never reused; 0 is none */
+        int64_t link;
+        struct {
+            int64_t link;
+            const struct log_place *place;
+        } log_found;
         struct {
             int64_t link;
             const struct quorum_packet *packet;
@@ -77,18 +85,28 @@ struct zab_event {
 
 enum zab_action_type {
     ZAB_DO_SEND_VOTE,    /* sid, bytes: a notification */
-    ZAB_DO_CONNECT,      /* sid, link: dial the quorum port of the leader; LINK_UP or LINK_DOWN follows */
+    ZAB_DO_CONNECT,      /* sid, link: dial the quorum port of the leader; LINK_UP or LINK_DOWN */
     ZAB_DO_LISTEN,       /* on: accept learners on our quorum port, or stop and close the port */
     ZAB_DO_SEND,         /* link, bytes: a packet */
     ZAB_DO_CLOSE,        /* link */
     ZAB_DO_SAVE_ACCEPTED_EPOCH, /* epoch */
     ZAB_DO_SAVE_CURRENT_EPOCH,  /* epoch */
     ZAB_DO_LOG_APPEND,   /* proposal */
-    ZAB_DO_LOG_TRUNCATE, /* zxid: cut the log behind it; if the tree is beyond, reload it (S10). If that
-                          * cannot be done, NOT_TRUNCATED is the next event, and nothing has changed */
-    ZAB_DO_SNAP_SEND,    /* link: the image of the tree as it is now, then the signature (S6); SNAP_SENT
-                            follows. The last one, if not sent, has been given up */
-    ZAB_DO_SNAP_LOAD,    /* link, zxid: the stream behind SNAP becomes the tree; SNAP_LOADED follows */
+    /* zxid: cut the log behind it; if the tree is beyond, reload it (S10). TRUNCATED follows; or
+     * NOT_TRUNCATED: it cannot be done, and nothing has changed. */
+    ZAB_DO_LOG_TRUNCATE,
+    /* link: the image of the tree as it is now, then the signature (S6); SNAP_SENT follows. The
+     * last one, if not sent, has been given up. */
+    ZAB_DO_SNAP_SEND,
+    /* link, zxid, until_zxid: where is zxid in the log on disk, and is there no gap from there to
+     * until_zxid? LOG_FOUND follows (S8). */
+    ZAB_DO_LOG_FIND,
+    /* link, zxid, until_zxid, on: the logged txns above zxid up to until_zxid, as PROPOSAL and
+     * COMMIT each (sync_encode_txn), or on: to an observer. What is sent on the link from now on
+     * comes behind them, or, when they cannot be read to the end, not at all: the link is closed,
+     * and LOG_UNREADABLE follows. */
+    ZAB_DO_LOG_SEND,
+    ZAB_DO_SNAP_LOAD,    /* link, zxid: the stream behind SNAP is to be the tree; SNAP_LOADED */
     ZAB_DO_SNAP_SAVE,    /* zxid: make the loaded tree durable and begin a log behind it (S5) */
     ZAB_DO_RELOAD,       /* read tree and sessions from the disk again; RELOADED follows (S5) */
     ZAB_DO_DELIVER,      /* proposal: committed; apply its txn, answer its origin */
@@ -106,6 +124,7 @@ struct zab_action {
     int64_t sid;
     int64_t link;
     int64_t zxid;
+    int64_t until_zxid;
     int64_t epoch;
     int64_t session_id;
     uint64_t origin;
@@ -121,6 +140,16 @@ struct zab_config {
     int32_t init_limit_ticks;
     int32_t sync_limit_ticks;
     int32_t commit_log_count;
+    bool force_snap;           /* forceSnapshotSync */
+    int32_t snap_size_percent; /* snapshotSizeFactor, see sync.h */
+};
+
+/* How learners were synchronised. */
+struct sync_stats {
+    int64_t diffs;
+    int64_t truncs;
+    int64_t snaps;
+    int64_t from_disk; /* of the first two, those that needed the log on disk */
 };
 
 struct zab {
@@ -141,6 +170,7 @@ struct zab {
     struct election election;
     struct leader leader;   /* while LEADING */
     struct learner learner; /* while FOLLOWING or OBSERVING */
+    struct sync_stats sync_stats;
     struct zab_action *actions; /* of the last step */
     int32_t action_count;
     int32_t action_cap;
@@ -153,6 +183,7 @@ struct zab_start {
     int64_t accepted_epoch;
     int64_t current_epoch;
     const struct history_tail *tail; /* of the log; may be NULL */
+    int64_t log_from_zxid; /* the log has all from here on, without a gap (S8) */
 };
 
 void zab_init(struct zab *z, const struct zab_config *config, const struct zab_start *start,

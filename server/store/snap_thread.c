@@ -37,6 +37,7 @@ struct snap_thread {
     struct thread_queue *events;
     struct snapshot_writer *writer; /* the thread's; NULL: none begun, or it failed */
     int64_t zxid;                   /* the thread's; of the snapshot at hand */
+    int64_t serial;                 /* the thread's; how many were begun */
     uint64_t digest;                /* the thread's */
     int64_t started_us;             /* the thread's */
     atomic_int_least64_t backlog_bytes;
@@ -49,6 +50,7 @@ static void post_failure(struct snap_thread *t, int rc)
     store_event_post(t->events, &(struct store_event){
                                     .type = STORE_SNAP_FAILED,
                                     .zxid = t->zxid,
+                                    .serial = t->serial,
                                     .error = rc,
                                 });
 }
@@ -63,6 +65,7 @@ static void begin(struct snap_thread *t, const struct snap_item *item)
 {
     zk_assert(t->writer == NULL);
     t->zxid = item->zxid;
+    t->serial++;
     t->digest = item->digest;
     t->started_us = clock_now_us();
     int rc = snapshot_writer_open(t->fs, t->snapshot_dir, item->zxid, &t->writer);
@@ -111,6 +114,7 @@ static void finish(struct snap_thread *t)
     store_event_post(t->events, &(struct store_event){
                                     .type = STORE_SNAP_WRITTEN,
                                     .zxid = t->zxid,
+                                    .serial = t->serial,
                                     .byte_count = byte_count,
                                     .duration_us = clock_now_us() - t->started_us,
                                 });

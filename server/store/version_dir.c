@@ -114,6 +114,17 @@ int version_list_read(const struct fsops *fs, const char *dir, enum version_kind
     return 0;
 }
 
+bool version_list_has_between(const struct version_list *list, int64_t first_zxid,
+                              int64_t last_zxid)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->files[i].zxid > first_zxid && list->files[i].zxid < last_zxid) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void version_list_fini(struct version_list *list)
 {
     for (size_t i = 0; i < list->count; i++) {

@@ -35,6 +35,10 @@ char *version_name_make(enum version_kind kind, int64_t zxid);
 /* Lists the files of one kind. 0 or -errno; on success free *list with version_list_fini. */
 int version_list_read(const struct fsops *fs, const char *dir, enum version_kind kind,
                       struct version_list *list);
+/* Is there a file above first_zxid and below last_zxid? Of a snapshot between two txns that are
+ * neighbours in the log it says that the log has a gap there (rule S8). */
+bool version_list_has_between(const struct version_list *list, int64_t first_zxid,
+                              int64_t last_zxid);
 void version_list_fini(struct version_list *list);
 
 #endif

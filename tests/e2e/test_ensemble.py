@@ -153,6 +153,53 @@ def test_follower_comes_back_empty(new_ensemble):
     three.assert_equal_trees()
 
 
+def write_many(ensemble, parent, count, server):
+    client = ensemble.client([server])
+    client.ensure_path(parent)
+    answers = [client.create_async(f"{parent}/{number}", b"v") for number in range(count)]
+    for answer in answers:
+        answer.get(timeout=30)
+    client.stop()
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["leader-stays", "all-restart"])
+def test_follower_far_behind_gets_the_log_from_disk(new_ensemble, restarted):
+    """More than memory holds, and yet no snapshot is sent."""
+    three = new_ensemble(commitLogCount=500, snapshotSizeFactor=0, snapCount=3000).start()
+    follower, other = three.followers()
+    write_some(three, "/a", 50)
+    follower.kill9()
+    write_many(three, "/b", 5000, other)
+    if restarted:
+        for server in three.running():
+            server.kill9()
+            server.start(wait=False)
+        three.wait_until_serving()
+    follower.start()
+    assert "received a snapshot" not in follower.process.log()
+    assert "sending the log from" in three.leader().process.log()
+    figures = mntr(three.leader())
+    assert int(figures["zk_diff_count"]) >= 1
+    assert figures["zk_snap_count"] == "0"
+    assert len(three.assert_equal_trees()) > 5000
+
+
+def test_a_log_that_is_large_beside_the_tree_is_not_sent(new_ensemble):
+    three = new_ensemble(commitLogCount=500).start()
+    follower, other = three.followers()
+    write_some(three, "/a", 1)
+    follower.kill9()
+    client = three.client([other])
+    for _ in range(600):
+        client.set_async("/a/n0", b"x" * 100)
+    client.set("/a/n0", b"last")
+    client.stop()
+    follower.start()
+    assert "received a snapshot" in follower.process.log()
+    assert mntr(three.leader())["zk_snap_count"] == "1"
+    three.assert_equal_trees()
+
+
 def test_two_followers_come_back_empty_at_once(new_ensemble):
     """One snapshot goes out at a time; the second follower waits for its turn."""
     five = new_ensemble(("zkserver",) * 5, commitLogCount=500).start()
@@ -197,6 +244,35 @@ def test_old_leader_drops_what_nobody_has_committed(three):
     assert "log cut behind" in leader.process.log()
     assert "/never" not in three.assert_equal_trees()
     assert b"/never" not in log_bytes(leader)
+
+
+def test_a_log_that_cannot_be_cut_is_replaced(three):
+    """The same, but only a snapshot that holds the write is left of what went before it."""
+    leader, followers = three.leader(), three.followers()
+    write_some(three, "/a", 5)
+    lonely = three.client([leader])
+    for follower in followers:
+        follower.process.signal(signal.SIGSTOP)
+    lonely.create_async("/never", b"")
+    wait_for("the write reaches its log", lambda: b"/never" in log_bytes(leader))
+    for server in [*followers, leader]:
+        server.kill9()
+    leader.start(wait=False)
+    wait_for("it makes a snapshot", lambda: "snapshot written" in leader.process.log())
+    leader.kill9()
+    files = leader.data / "version-2"
+    newest = max(files.glob("snapshot.*"), key=lambda f: int(f.suffix[1:], 16))
+    for file in [*files.glob("snapshot.*"), *files.glob("log.*")]:
+        if file != newest:
+            file.unlink()
+    for follower in followers:
+        follower.start(wait=False)
+    three.wait_until_serving()
+    leader.start()
+    log = leader.process.log()
+    assert "cannot cut the log" in log
+    assert "received a snapshot" in log
+    assert "/never" not in three.assert_equal_trees()
 
 
 def log_bytes(server):

@@ -94,10 +94,6 @@ static void step_zab(struct world *w, struct node *n, enum zab_event_type type)
 /* What an action of this step came to. */
 static void tell_core(struct world *w, struct node *n)
 {
-    if (n->is_not_truncated) {
-        n->is_not_truncated = false;
-        step_zab(w, n, ZAB_ON_NOT_TRUNCATED);
-    }
     if (n->is_failure_untold) {
         n->is_failure_untold = false;
         take_log_batch(w, n);
@@ -175,6 +171,7 @@ static void start_peer(struct world *w, struct node *n, const struct recovery *s
         .init_limit_ticks = INIT_LIMIT_TICKS,
         .sync_limit_ticks = SYNC_LIMIT_TICKS,
         .commit_log_count = n->commit_log_count,
+        .snap_size_percent = w->plan.snap_size_percent,
         .on_zab_action = node_on_action,
         .on_zab_action_arg = n,
         .sid = n->sid,
@@ -189,7 +186,8 @@ static void start_peer(struct world *w, struct node *n, const struct recovery *s
     };
     struct history_tail tail = { .entries = BUF_EMPTY };
     node_read_tail(n, state->last_zxid, &tail);
-    const struct zab_start start = { state->last_zxid, epochs->accepted, epochs->current, &tail };
+    const struct zab_start start = { state->last_zxid, epochs->accepted, epochs->current, &tail,
+                                     state->snapshot_zxid };
     n->peer = peer_new(&config, n->tree, node_now_ms(w, n));
     node_restore_sessions(w, n, state);
     peer_start(n->peer, &start);

@@ -51,12 +51,11 @@ struct node {
     struct tree_image image;
     struct snapshot_writer *writer;
     bool is_disk_bad;       /* a file call has failed: tried again from time to time */
-    bool is_failure_untold; /* to be told to the core next, as this: */
-    bool is_not_truncated;
+    bool is_failure_untold; /* to be told to the core next */
     bool is_snapping; /* SNAP_LOAD waits for its stream */
     int64_t snap_link;
     int64_t snap_zxid;
-    uint64_t job_serial; /* the last SNAP_SAVE or RELOAD; an older one was given up */
+    uint64_t job_serial; /* the last SNAP_SAVE, LOG_TRUNCATE or RELOAD; an older one was given up */
     /* clock: its own pace */
     int64_t clock_base_ms;
     int64_t clock_ppm;

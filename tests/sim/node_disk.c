@@ -142,8 +142,8 @@ int node_read_epochs(struct world *w, struct node *n, const char *dir, int64_t l
 void node_read_tail(struct node *n, int64_t last_zxid, struct history_tail *out)
 {
     /* An error costs a snapshot where a few txns would do. */
-    txnlog_read_tail(fake_fs_ops(n->fs), n->log_dir, last_zxid, (size_t)n->commit_log_count,
-                     ENTRY_BYTES_MAX, out);
+    txnlog_read_tail(fake_fs_ops(n->fs), n->snapshot_dir, n->log_dir, last_zxid,
+                     (size_t)n->commit_log_count, ENTRY_BYTES_MAX, out);
 }
 
 void node_restore_sessions(struct world *w, struct node *n, const struct recovery *state)
@@ -185,28 +185,53 @@ void node_save_epoch(struct world *w, struct node *n, const struct zab_action *a
     world_note(w, n->index, is_accepted ? "accepted" : "current", a->epoch, 0);
 }
 
-void node_truncate_log(struct world *w, struct node *n, int64_t zxid)
+/* The tree follows some time after the cut. */
+static void truncated_event(struct world *w, const struct event *ev)
 {
+    struct node *n = &w->nodes[ev->node];
     struct recovery state;
-    node_reopen_log(n, zxid);
-    int rc =
-        rebuild_truncate(fake_fs_ops(n->fs), n->snapshot_dir, n->log_dir, zxid, ENTRY_BYTES_MAX);
-    world_saw(w, SEEN_TRUNC);
-    world_note(w, n->index, "truncate", zxid, rc);
-    if (rc == -ENOENT && !fake_fs_has_failed(n->fs)) {
-        n->is_not_truncated = true;
-        return;
+    if ((uint64_t)ev->b != n->job_serial) {
+        return; /* that role is over */
     }
-    if (rc == 0 && n->tree->last_zxid > zxid) {
-        rc = node_recover(w, n, &state);
+    if (n->tree->last_zxid > ev->a) {
+        int rc = node_recover(w, n, &state);
         if (rc == 0) {
             node_replace_tree(w, n, &state);
         }
         recovery_fini(&state);
+        if (rc != 0) {
+            disk_failed(w, n, "cannot read what was truncated", rc);
+            node_finish_turn(w, n);
+            return;
+        }
     }
-    if (rc != 0) {
+    node_zab_turn(w, n, (struct zab_event){ .type = ZAB_ON_TRUNCATED });
+}
+
+static void not_truncated_event(struct world *w, const struct event *ev)
+{
+    struct node *n = &w->nodes[ev->node];
+    if ((uint64_t)ev->b == n->job_serial) {
+        node_zab_turn(w, n, (struct zab_event){ .type = ZAB_ON_NOT_TRUNCATED });
+    }
+}
+
+void node_truncate_log(struct world *w, struct node *n, int64_t zxid)
+{
+    node_reopen_log(n, zxid);
+    int rc =
+        rebuild_truncate(fake_fs_ops(n->fs), n->snapshot_dir, n->log_dir, zxid, ENTRY_BYTES_MAX);
+    bool is_refused = rc == -ENOENT && !fake_fs_has_failed(n->fs);
+    world_saw(w, SEEN_TRUNC);
+    world_note(w, n->index, "truncate", zxid, rc);
+    if (rc != 0 && !is_refused) {
         disk_failed(w, n, "cannot truncate", rc);
+        return;
     }
+    struct event *ev = world_plan_event(w, node_job_us(w, n), n->index,
+                                        is_refused ? not_truncated_event : truncated_event);
+    ev->a = zxid;
+    ev->b = (int64_t)++n->job_serial;
 }
 
 static void snap_saved_event(struct world *w, const struct event *ev)
@@ -254,7 +279,8 @@ static int reload(struct world *w, struct node *n)
     node_read_tail(n, state.last_zxid, &tail);
     node_replace_tree(w, n, &state);
     node_reopen_log(n, state.last_zxid);
-    const struct zab_start disk = { state.last_zxid, epochs.accepted, epochs.current, &tail };
+    const struct zab_start disk = { state.last_zxid, epochs.accepted, epochs.current, &tail,
+                                    state.snapshot_zxid };
     recovery_fini(&state);
     world_saw(w, SEEN_RELOAD);
     n->is_disk_bad = false;

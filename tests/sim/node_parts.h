@@ -9,6 +9,7 @@
  *      node_ports.c     what arrives from other servers and users becomes an event; answers leave
  *      node_shell.c     what the core asks for in the middle of a step (server/server_zab.c in the product)
  *      node_disk.c      log thread, recovery, a disk that fails (server/server_store.c)
+ *      node_bridge.c    the log to a learner that lacks much of it (server/log_sender.c)
  *      node_snapshot.c  the tree to the disk: slice by slice, or at once when it came from a leader
  */
 #include "server/store/epoch_file.h"
@@ -62,6 +63,11 @@ void node_reload_later(struct world *w, struct node *n);
 int64_t node_job_us(struct world *w, const struct node *n);
 /* After a file call has failed: until it works again nothing is asked of the disk. */
 void node_suspend_disk(struct world *w, struct node *n);
+
+/* ---- node_bridge.c ---- */
+
+void node_find_in_log(struct world *w, struct node *n, const struct zab_action *a);
+void node_send_log(struct world *w, struct node *n, const struct zab_action *a);
 
 /* ---- node_snapshot.c ---- */
 

@@ -58,6 +58,12 @@ void node_on_action(void *arg, const struct zab *z, const struct zab_action *a)
     case ZAB_DO_SNAP_SEND:
         send_votes_and_links(w, n, z, a);
         break;
+    case ZAB_DO_LOG_FIND:
+        node_find_in_log(w, n, a);
+        break;
+    case ZAB_DO_LOG_SEND:
+        node_send_log(w, n, a);
+        break;
     case ZAB_DO_CONNECT:
         net_connect(w, n->index, (int32_t)a->sid - 1, a->link);
         break;

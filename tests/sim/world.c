@@ -129,9 +129,9 @@ void world_note(struct world *w, int32_t node, const char *what, int64_t a, int6
 const char *sight_name(enum sight sight)
 {
     static const char *const names[SIGHTS] = {
-        "reign",       "diff",        "trunc",     "snap",          "reload",
-        "disk-failed", "disk-works",  "snapshot",  "session-moved", "expiry",
-        "watch-fired", "watch-again", "sync-read", "multi-failed",  "denied",
+        "reign",       "diff",       "log-sent", "trunc",         "snap",   "reload",
+        "disk-failed", "disk-works", "snapshot", "session-moved", "expiry", "watch-fired",
+        "watch-again", "sync-read",  "multi-failed", "denied",
     };
     return names[sight];
 }
@@ -159,6 +159,7 @@ static void plan(struct world *w)
     p->heal_us = 5000000; /* 25 ticks */
     p->grey = world_chance(w, 3) ? GREY_DEAF : world_chance(w, 4) ? GREY_MUTE : GREY_NONE;
     p->commit_log_count = world_chance(w, 2) ? 5 + (int32_t)world_below(w, 40) : 500;
+    p->snap_size_percent = world_chance(w, 2) ? 0 : world_chance(w, 2) ? 33 : -1;
     p->snap_count = 10 + world_below(w, 200);
 }
 

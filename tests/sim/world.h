@@ -48,6 +48,7 @@ enum grey_failure { GREY_NONE, GREY_DEAF, GREY_MUTE };
 enum sight {
     SEEN_REIGN,         /* a leader begins to serve */
     SEEN_DIFF,          /* a learner gets nothing or some proposals */
+    SEEN_LOG_SENT,      /* it gets some from the log on disk */
     SEEN_TRUNC,         /* it cuts its log */
     SEEN_SNAP,          /* it takes the leader's tree */
     SEEN_RELOAD,        /* and gives it up again: memory is what the disk has */
@@ -72,6 +73,7 @@ struct world_plan {
     int64_t heal_us;    /* how long a healed ensemble may take to serve everybody */
     enum grey_failure grey;
     int32_t commit_log_count;
+    int32_t snap_size_percent;
     int64_t snap_count;
 };
 

@@ -28,7 +28,7 @@ static void assert_tail(struct fake_fs *f, int64_t last_zxid, size_t wanted, int
 {
     struct history_tail tail = { .entries = BUF_EMPTY };
     struct history h;
-    assert_int_equal(txnlog_read_tail(fake_fs_ops(f), "/d", last_zxid, wanted, FIXTURE_ENTRY_MAX, &tail),
+    assert_int_equal(txnlog_read_tail(fake_fs_ops(f), "/d", "/d", last_zxid, wanted, FIXTURE_ENTRY_MAX, &tail),
                      0);
     history_init(&h, last_zxid, (int32_t)wanted);
     history_recall(&h, &tail);
