@@ -239,6 +239,9 @@ static void on_name_removed(void *arg, const char *name)
 {
     struct name_diff *diff = arg;
     struct inode *child = inode_find_child(&diff->c->table, diff->dir, name);
+    if (child && !inode_is_znode(child)) {
+        return; /* hides it */
+    }
     if (!child) {
         /* One of too many to have been watched; what it was is not known any more. */
         char *path = name_join(diff->dir->path, name);
@@ -261,6 +264,9 @@ static void on_name_added(void *arg, const char *name)
         char *path = name_join(diff->dir->path, name);
         child = inode_add(&diff->c->table, diff->dir, path, INODE_UNKNOWN);
         free(path);
+    }
+    if (!inode_is_znode(child)) {
+        return; /* hides it */
     }
     child->announce = true;
     if (child->kind != INODE_UNKNOWN) {
@@ -406,22 +412,34 @@ static void forget_copy(struct cache *c, struct inode *inode)
     inode->listing = NULL;
 }
 
-void cache_renamed(struct cache *c, struct inode *inode, struct inode *dir, const char *name)
+/* The inode goes to name in dir, where nothing else is left. */
+static void move_to(struct cache *c, struct inode *inode, struct inode *dir, const char *name)
 {
     struct inode *target = inode_find_child(&c->table, dir, name);
     if (target && target != inode) {
         inode_kill(&c->table, target);
+        inode_reap(&c->table, target);
     }
+    char *path = name_join(dir->path, name);
+    inode_move(&c->table, inode, dir, path);
+    free(path);
+    forget_copy(c, inode);
+}
+
+void cache_renamed(struct cache *c, struct inode *inode, struct inode *dir, const char *name)
+{
     if (inode->parent->listing) {
         listing_remove(&inode->parent->listing, inode_name(inode));
     }
     if (dir->listing) {
         listing_add(&dir->listing, name);
     }
-    char *path = name_join(dir->path, name);
-    inode_move(&c->table, inode, dir, path);
-    free(path);
-    forget_copy(c, inode);
+    move_to(c, inode, dir, name);
+}
+
+void cache_detached(struct cache *c, struct inode *inode, struct inode *dir, const char *name)
+{
+    move_to(c, inode, dir, name);
 }
 
 void cache_exchanged(struct cache *c, struct inode *a, struct inode *b)

@@ -76,6 +76,10 @@ void cache_removed(struct cache *c, struct inode *inode);
  * The copy must be read again. */
 void cache_renamed(struct cache *c, struct inode *inode, struct inode *dir, const char *name);
 
+/* This mount has renamed a file onto the name of a scratch file, as scratch.h has it; ZooKeeper has not heard of it.
+ * The inode has no copy any more. */
+void cache_detached(struct cache *c, struct inode *inode, struct inode *dir, const char *name);
+
 /* This mount has exchanged the data of two znodes: each inode goes with its data. */
 void cache_exchanged(struct cache *c, struct inode *a, struct inode *b);
 

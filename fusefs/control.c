@@ -144,6 +144,8 @@ static void print_metric(struct buf *out, const char *name, const char *type, ui
 struct gauges {
     uint64_t inodes;
     uint64_t value_bytes;
+    uint64_t scratch_files;
+    uint64_t scratch_bytes;
     uint64_t data_watches;
     uint64_t child_watches;
     uint64_t handles;
@@ -155,6 +157,8 @@ static void count_inodes(struct fusefs *fs, struct gauges *g)
     fs_lock(fs);
     g->inodes = fs->cache.table.count;
     g->value_bytes = fs->cache.table.value_bytes;
+    g->scratch_files = fs->cache.table.scratch_count;
+    g->scratch_bytes = fs->cache.table.scratch_bytes;
     list_for_each (l, &fs->cache.table.all) {
         const struct inode *inode = list_entry(l, struct inode, all);
         g->data_watches += inode->data_watched;
@@ -200,6 +204,8 @@ static void print_stats(struct fusefs *fs, struct buf *out)
     print_metric(out, "zkfs_inodes", "gauge", g.inodes);
     print_metric(out, "zkfs_open_files", "gauge", g.handles);
     print_metric(out, "zkfs_cached_value_bytes", "gauge", g.value_bytes);
+    print_metric(out, "zkfs_scratch_files", "gauge", g.scratch_files);
+    print_metric(out, "zkfs_scratch_bytes", "gauge", g.scratch_bytes);
     print_metric(out, "zkfs_data_watches", "gauge", g.data_watches);
     print_metric(out, "zkfs_child_watches", "gauge", g.child_watches);
     print_metric(out, "zkfs_pending_events", "gauge", thread_queue_count(&fs->notices));

@@ -76,7 +76,7 @@ struct fetch_read **fetch_plan_children(struct fusefs *fs, struct inode *dir,
             child = inode_add(&fs->cache.table, dir, path, INODE_UNKNOWN);
             free(path);
         }
-        if (!child->stat_known || !child->data_watched) {
+        if (inode_is_znode(child) && (!child->stat_known || !child->data_watched)) {
             reads[count++] = fetch_read_new(fs, child, batch);
         }
     }

@@ -106,6 +106,9 @@ static struct inode *note_rc(struct fetch_read *r, int rc)
         r->batch->rc = rc;
     }
     struct inode *inode = inode_find_path(&r->fs->cache.table, r->path);
+    if (inode && !inode_is_znode(inode)) {
+        return NULL; /* a scratch file has taken the name */
+    }
     if (inode && rc == ZNONODE) {
         cache_learn_gone(&r->fs->cache, inode);
     } else if (inode && rc == ZNOAUTH) {
@@ -232,7 +235,7 @@ static void on_perms(void *arg, const struct zkc_result *result)
     if (inode && result->acl && result->stat) {
         cache_learn_perms(&r->fs->cache, inode, perms_granted(result->acl, o->auths, o->auth_count),
                           result->stat->aversion);
-    } else if (result->rc == ZNOAUTH && !r->inode->dead) {
+    } else if (result->rc == ZNOAUTH && !r->inode->dead && inode_is_znode(r->inode)) {
         /* Who may not read may not see the ACL either; what else is granted cannot be told. */
         cache_learn_perms(&r->fs->cache, r->inode, PERMS_ALL & ~(unsigned)ZOO_PERM_READ,
                           r->inode->stat.aversion);

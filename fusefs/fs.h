@@ -10,12 +10,14 @@
  *   zkc completion    fetch_read.c, refetch.c, commit.c, rest of ops_*.c: update the cache, reply
  *   zkc keeper        deadlines, offline, a new session
  *   notify            notify.c: kernel notices, event helper
+ *   away              away.c: files renamed away that no editor has written again
  */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 
+#include "common/list.h"
 #include "common/thread_queue.h"
 #include "fusefs/cache.h"
 #include "fusefs/options.h"
@@ -36,6 +38,16 @@ struct helper_view {
     bool creates;                         /* the last name is to be shown as absent until created */
 };
 
+/* See away.h. */
+struct aways {
+    struct list all;     /* by fs->lock: struct away */
+    struct list waiters; /* by fs->lock: struct away_waiter */
+    pthread_cond_t wake; /* of the thread */
+    pthread_t thread;
+    bool runs;
+    bool stopping; /* by fs->lock */
+};
+
 struct fusefs {
     struct fusefs_options options; /* owned copy */
     pthread_mutex_t lock;          /* see inode.h for the order */
@@ -43,6 +55,7 @@ struct fusefs {
     struct list to_read;           /* by lock: struct refetch_item, new names to be read */
     struct readahead readahead;    /* by lock */
     struct helper_view view;       /* by lock; written by the notify thread */
+    struct aways aways;
     struct zkc *zkc;
     struct event_helper *helper;
     int helper_pid;

@@ -15,6 +15,7 @@
 #include "common/list.h"
 #include "common/log.h"
 #include "common/xalloc.h"
+#include "fusefs/away.h"
 #include "fusefs/event_helper.h"
 #include "fusefs/refetch.h"
 #include "fusefs/fs.h"
@@ -47,6 +48,7 @@ static void copy_options(struct fusefs_options *to, const struct fusefs_options 
     to->control_name = copy_str(from->control_name);
     to->auth_file = copy_str(from->auth_file);
     to->acl = copy_str(from->acl);
+    to->scratch = copy_str(from->scratch);
     to->mount_options = copy_str(from->mount_options);
     to->auths = xcalloc(from->auth_count ? from->auth_count : 1, sizeof(*to->auths));
     for (size_t i = 0; i < from->auth_count; i++) {
@@ -153,14 +155,21 @@ int fusefs_new(const struct fusefs_options *options, struct fusefs **out)
     if (err) {
         goto err_zkc;
     }
+    err = away_start(fs);
+    if (err) {
+        goto err_notify;
+    }
     err = zkc_start(fs->zkc);
     if (err) {
         log_error("fusefs", "cannot open a session: %s", strerror(-err));
-        goto err_notify;
+        goto err_away;
     }
     *out = fs;
     return 0;
 
+err_away:
+    away_stop(fs);
+    away_fini(fs);
 err_notify:
     notify_stop(fs);
 err_zkc:
@@ -234,6 +243,7 @@ static void wind_down(void *arg)
     struct fusefs *fs = arg;
     atomic_store(&fs->stopping, true);
     event_helper_detach(fs->helper);
+    away_stop(fs);
     zkc_drain(fs->zkc, DRAIN_MS);
     zkc_stop(fs->zkc);
     notify_stop(fs);
@@ -277,6 +287,7 @@ void fusefs_free(struct fusefs *fs)
     thread_queue_fini(&fs->notices);
     readahead_clear_locked(fs); /* no thread is left */
     handle_release_all(&fs->cache);
+    away_fini(fs);
     cache_fini(&fs->cache);
     fusefs_options_fini(&fs->options);
     pthread_mutex_destroy(&fs->lock);

@@ -9,6 +9,7 @@
 #include "common/xalloc.h"
 #include "fusefs/cache.h"
 #include "fusefs/fs.h"
+#include "fusefs/scratch.h"
 
 /* A file changed this recently is taken to be changing still. */
 enum { CALM_MS = 300 };
@@ -33,6 +34,9 @@ void handle_release(struct cache *c, struct handle *h)
 {
     list_remove(&h->link);
     h->inode->writers -= h->is_writable;
+    if (h->inode->dead && list_is_empty(&h->inode->handles)) {
+        scratch_free(&c->table, h->inode);
+    }
     handle_unref(c, h);
 }
 
@@ -149,6 +153,10 @@ static void move_on(struct handle *h, off_t offset)
 
 const char *handle_read(struct handle *h, off_t offset, size_t *len)
 {
+    if (scratch_is(h->inode)) {
+        *len = h->inode->scratch->len;
+        return *len ? h->inode->scratch->data : "";
+    }
     if (h->has_data && !h->is_append) {
         *len = h->len;
         return h->data ? h->data : "";

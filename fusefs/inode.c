@@ -8,6 +8,7 @@
 #include "common/xalloc.h"
 #include "fusefs/listing.h"
 #include "fusefs/name.h"
+#include "fusefs/scratch.h"
 #include "fusefs/value.h"
 
 static struct inode *from_ino_link(struct hlink *l)
@@ -52,8 +53,9 @@ void inode_table_init(struct inode_table *t, uint64_t seed)
     inode_ref(t->root);
 }
 
-static void destroy(struct inode *inode)
+static void destroy(struct inode_table *t, struct inode *inode)
 {
+    scratch_free(t, inode);
     value_unref(inode->value);
     listing_unref(inode->listing);
     free(inode->path);
@@ -63,7 +65,7 @@ static void destroy(struct inode *inode)
 void inode_table_fini(struct inode_table *t)
 {
     for (struct list *l = list_pop_front(&t->all); l; l = list_pop_front(&t->all)) {
-        destroy(list_entry(l, struct inode, all));
+        destroy(t, list_entry(l, struct inode, all));
     }
     htable_fini(&t->by_ino);
     htable_fini(&t->by_path);
@@ -130,6 +132,8 @@ void inode_set_kind(struct inode *inode, enum inode_kind kind)
     if (inode->parent && !inode->dead) {
         inode->parent->subdirs +=
             (unsigned)(kind == INODE_DIR) - (unsigned)(inode->kind == INODE_DIR);
+        inode->parent->scratches +=
+            (unsigned)(kind == INODE_SCRATCH) - (unsigned)(inode->kind == INODE_SCRATCH);
     }
     inode->kind = kind;
 }
@@ -139,11 +143,15 @@ static void kill_one(struct inode_table *t, struct inode *inode)
     if (inode->dead) {
         return;
     }
-    if (inode->parent && inode->kind == INODE_DIR) {
-        inode->parent->subdirs--;
+    if (inode->parent) {
+        inode->parent->subdirs -= inode->kind == INODE_DIR;
+        inode->parent->scratches -= inode->kind == INODE_SCRATCH;
     }
     take_from_path_table(t, inode);
     inode->dead = true;
+    if (list_is_empty(&inode->handles)) {
+        scratch_free(t, inode); /* the kernel may remember the inode for long */
+    }
     inode->data_watched = false;
     inode->kids_watched = false;
     inode->armed = false;
@@ -166,9 +174,19 @@ static struct inode *next_below(struct inode *at, const struct inode *top)
 
 void inode_kill(struct inode_table *t, struct inode *inode)
 {
+    struct list orphans; /* scratch files that nothing holds any more */
+    list_init(&orphans);
     for (struct inode *i = inode; i; i = next_below(i, inode)) {
         kill_one(t, i);
+        if (i != inode && i->kind == INODE_SCRATCH) {
+            list_push_back(&orphans, &i->lru);
+        }
     }
+    inode->refs++;
+    for (struct list *l = list_pop_front(&orphans); l; l = list_pop_front(&orphans)) {
+        inode_reap(t, list_entry(l, struct inode, lru));
+    }
+    inode->refs--;
 }
 
 /* The paths below a moved directory follow it. */
@@ -243,7 +261,8 @@ void inode_forget(struct inode_table *t, struct inode *inode, uint64_t count)
 
 static bool is_held(const struct inode *inode)
 {
-    return inode->nlookup > 0 || inode->refs > 0;
+    bool is_only_copy = inode->kind == INODE_SCRATCH && !inode->dead;
+    return inode->nlookup > 0 || inode->refs > 0 || is_only_copy;
 }
 
 bool inode_is_needed(const struct inode *inode)
@@ -255,7 +274,7 @@ bool inode_is_needed(const struct inode *inode)
         return true;
     }
     const struct inode *dir = inode->parent;
-    return !inode_is_control(inode) && (dir->armed || dir->arming) && !dir->partial;
+    return inode_is_znode(inode) && (dir->armed || dir->arming) && !dir->partial;
 }
 
 /* Nobody looks at the directory any more: its children need not be watched for its sake. */
@@ -295,9 +314,14 @@ void inode_reap(struct inode_table *t, struct inode *inode)
         htable_remove(&t->by_ino, &inode->by_ino);
         t->count--;
         t->value_bytes -= inode->value ? inode->value->len : 0;
-        destroy(inode);
+        destroy(t, inode);
         inode = parent;
     }
+}
+
+bool inode_is_znode(const struct inode *inode)
+{
+    return inode->kind < INODE_SCRATCH;
 }
 
 bool inode_is_control(const struct inode *inode)

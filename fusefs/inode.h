@@ -33,6 +33,7 @@
 
 struct value;
 struct listing;
+struct scratch;
 
 enum { INODE_ROOT = 1 };
 
@@ -40,6 +41,7 @@ enum inode_kind {
     INODE_UNKNOWN, /* listed by its parent, not read yet */
     INODE_FILE,
     INODE_DIR,
+    INODE_SCRATCH, /* a file in memory, see scratch.h; no znode, as all that follow */
     /* The control directory, its directories and its files; no znodes of their own, not found by path. */
     INODE_CONTROL_DIR,
     INODE_CONTROL_EPHEMERAL, /* a name created in this one and the next ones makes a znode */
@@ -84,6 +86,8 @@ struct inode {
     unsigned perms;          /* ZOO_PERM_ bits that the ACL grants to this session */
     struct value *value;     /* counted; the bytes of stat.mzxid, NULL if not kept */
     struct listing *listing; /* counted; names of the children, NULL if not known */
+    struct scratch *scratch; /* owned; INODE_SCRATCH only */
+    unsigned scratches;      /* live children that are scratch files */
     unsigned subdirs;        /* live children that are directories */
     struct list lru;         /* in inode_table.lru while value is kept */
     struct list arm_waiters; /* struct fetch_waiter */
@@ -106,8 +110,10 @@ struct inode_table {
     struct htable by_ino;
     struct htable by_path;
     struct list all;
-    struct list lru;    /* inodes that keep a value, longest unused first */
-    size_t value_bytes; /* kept in them */
+    struct list lru;      /* inodes that keep a value, longest unused first */
+    size_t value_bytes;   /* kept in them */
+    size_t scratch_bytes; /* taken by scratch files */
+    size_t scratch_count;
     uint64_t next_ino;
     uint64_t seed;
     size_t count;
@@ -144,6 +150,8 @@ void inode_reap(struct inode_table *t, struct inode *inode);
 
 /* Whether its copy has to be kept equal to the ensemble. */
 bool inode_is_needed(const struct inode *inode);
+/* Whether it stands for a znode, or might. */
+bool inode_is_znode(const struct inode *inode);
 bool inode_is_control(const struct inode *inode);
 /* A directory of the control directory in which names are created. */
 bool inode_is_maker(const struct inode *inode);

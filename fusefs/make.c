@@ -8,6 +8,8 @@
 
 #include "common/xalloc.h"
 #include "fusefs/attr.h"
+#include "fusefs/away.h"
+#include "fusefs/commit.h"
 #include "fusefs/errno_map.h"
 #include "fusefs/fetch.h"
 #include "fusefs/fs.h"
@@ -30,7 +32,8 @@ struct make {
     enum inode_kind kind;
     bool exclusive;
     bool opens;
-    bool is_new; /* we made it */
+    bool is_new;   /* we made it */
+    bool was_away; /* renamed away a moment ago: its znode gets the new bytes, see away.h */
     int resends;
     struct fuse_file_info fi;
 };
@@ -62,7 +65,8 @@ static void open_made(struct make *m, struct inode *node)
 {
     struct handle *h = handle_new(node, node, m->fi.flags, 0);
     h->value = node->value ? value_ref(node->value) : NULL;
-    if (m->fi.flags & O_TRUNC && h->is_writable && !m->is_new) {
+    bool is_emptied = (m->fi.flags & O_TRUNC) || m->was_away;
+    if (is_emptied && h->is_writable && !m->is_new) {
         handle_truncate(h, 0);
     }
     m->fi.fh = (uint64_t)(uintptr_t)h;
@@ -91,6 +95,11 @@ static void on_made_known(void *arg, int rc)
     struct fuse_entry_param e;
     if (rc != ZOK && rc != ZNONODE) {
         make_fail(m, errno_from_zk(rc));
+        return;
+    }
+    if (rc == ZNONODE && m->was_away) {
+        m->was_away = false; /* deleted elsewhere meanwhile */
+        make_send(m);
         return;
     }
     if (!request_claim(&m->r)) {
@@ -130,6 +139,16 @@ static void learn_made(struct make *m)
     }
 }
 
+static void on_emptied(void *arg, int rc)
+{
+    struct make *m = arg;
+    if (rc == ZOK) {
+        learn_made(m);
+    } else {
+        on_made_known(m, rc);
+    }
+}
+
 static void open_existing(struct make *m)
 {
     struct fusefs *fs = m->r.fs;
@@ -138,9 +157,17 @@ static void open_existing(struct make *m)
     if (!node) {
         node = inode_add(&fs->cache.table, m->dir, m->path, INODE_UNKNOWN);
     }
+    if (m->node) {
+        inode_unref(&fs->cache.table, m->node);
+    }
     m->node = inode_ref(node);
+    bool is_emptied = m->was_away && !(m->opens && (m->fi.flags & O_ACCMODE) != O_RDONLY);
     fs_unlock(fs);
-    learn_made(m);
+    if (is_emptied) {
+        commit_value(fs, m->node, "", 0, -1, on_emptied, m);
+    } else {
+        learn_made(m);
+    }
 }
 
 static void on_looked_for(void *arg, const struct zkc_result *result)
@@ -168,6 +195,9 @@ static void on_made(void *arg, const struct zkc_result *result)
     } else {
         fs_lock(fs);
         m->is_new = true;
+        if (m->node) {
+            inode_unref(&fs->cache.table, m->node);
+        }
         m->node = inode_ref(cache_created(&fs->cache, m->dir, m->name, result->stat, m->kind));
         fs_unlock(fs);
         learn_made(m);
@@ -178,6 +208,20 @@ static void make_send(struct make *m)
 {
     /* Null data is a directory, empty data a file. */
     zkc_create(m->r.fs->zkc, m->path, "", m->kind == INODE_DIR ? -1 : 0, on_made, m);
+}
+
+/* A file whose znode still exists although it was renamed. */
+static bool take_back(struct make *m)
+{
+    fs_lock(m->r.fs);
+    m->was_away = away_take(m->r.fs, m->path);
+    fs_unlock(m->r.fs);
+    return m->was_away;
+}
+
+static void on_settled(void *arg)
+{
+    make_send(arg);
 }
 
 void make_node(struct fusefs *fs, fuse_req_t req, struct inode *take_dir, const char *name,
@@ -195,11 +239,13 @@ void make_node(struct fusefs *fs, fuse_req_t req, struct inode *take_dir, const 
     if (fi) {
         m->fi = *fi;
     }
-    if (request_begin(&m->r, fs, req)) {
-        make_send(m);
-    } else {
+    if (!request_begin(&m->r, fs, req)) {
         m->r.fs = fs;
         make_free(m);
+    } else if (kind == INODE_FILE && take_back(m)) {
+        open_existing(m);
+    } else if (away_settle(fs, m->path, on_settled, m)) {
+        make_send(m);
     }
 }
 
@@ -265,6 +311,11 @@ static void on_gone(void *arg, const struct zkc_result *result)
     }
 }
 
+static void on_gone_settled(void *arg)
+{
+    gone_send(arg);
+}
+
 void make_gone(struct fusefs *fs, fuse_req_t req, struct inode *take_dir, const char *name,
                int not_empty)
 {
@@ -275,10 +326,13 @@ void make_gone(struct fusefs *fs, fuse_req_t req, struct inode *take_dir, const 
     g->path = name_join(take_dir->path, name);
     struct inode *inode = inode_find_path(&fs->cache.table, g->path);
     g->czxid = inode && inode->stat_known ? inode->stat.czxid : 0;
+    bool has_scratch = inode && inode->scratches > 0;
     fs_unlock(fs);
-    if (request_begin(&g->r, fs, req)) {
-        gone_send(g);
-    } else {
+    if (!request_begin(&g->r, fs, req)) {
         gone_end(g, EINTR);
+    } else if (has_scratch) {
+        gone_end(g, not_empty);
+    } else if (away_settle(fs, g->path, on_gone_settled, g)) {
+        gone_send(g);
     }
 }

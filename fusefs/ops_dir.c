@@ -8,6 +8,7 @@
 
 #include "common/xalloc.h"
 #include "fusefs/attr.h"
+#include "fusefs/away.h"
 #include "fusefs/control.h"
 #include "fusefs/control_make.h"
 #include "fusefs/errno_map.h"
@@ -17,6 +18,7 @@
 #include "fusefs/name.h"
 #include "fusefs/notify.h"
 #include "fusefs/request.h"
+#include "fusefs/scratch.h"
 
 /* ---- what changes a directory -------------------------------------------------------------------------------- */
 
@@ -66,7 +68,7 @@ static void ops_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
         return;
     }
     struct inode *dir = begin_change(fs, req, parent, name, EEXIST);
-    if (dir) {
+    if (dir && !scratch_make(fs, req, dir, name, mode, NULL)) {
         make_node(fs, req, dir, name, INODE_FILE, true, NULL);
     }
 }
@@ -74,7 +76,6 @@ static void ops_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 static void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                        struct fuse_file_info *fi)
 {
-    (void)mode;
     struct fusefs *fs = ops_begin(req, STATS_CREATE);
     if (notify_is_helper(fs, req)) {
         notify_helper_create(fs, req, parent, name, fi);
@@ -84,7 +85,7 @@ static void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode
         return;
     }
     struct inode *dir = begin_change(fs, req, parent, name, EISDIR);
-    if (dir) {
+    if (dir && !scratch_make(fs, req, dir, name, mode, fi)) {
         make_node(fs, req, dir, name, INODE_FILE, fi->flags & O_EXCL, fi);
     }
 }
@@ -97,7 +98,7 @@ static void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
         return;
     }
     struct inode *dir = begin_change(fs, req, parent, name, EPERM);
-    if (dir) {
+    if (dir && !scratch_unlink(fs, req, dir, name)) {
         make_gone(fs, req, dir, name, EISDIR);
     }
 }
@@ -171,6 +172,8 @@ static void reply_opendir(struct fusefs *fs, fuse_req_t req, struct inode *dir,
     fs_lock(fs);
     if (dir->kind == INODE_DIR) {
         d->names = dir->listing ? listing_ref(dir->listing) : listing_new(NULL, 0);
+        scratch_add_names(dir, &d->names);
+        away_hide_names(fs, dir, &d->names);
         d->shows_control = fs->options.control == FUSEFS_CONTROL_VISIBLE;
     }
     fs_unlock(fs);

@@ -17,6 +17,7 @@
 #include "fusefs/handle.h"
 #include "fusefs/notify.h"
 #include "fusefs/request.h"
+#include "fusefs/scratch.h"
 
 /* ---- open ---------------------------------------------------------------------------------------------------- */
 
@@ -142,6 +143,16 @@ int ops_open_write_gate(struct fusefs *fs)
     return err ? err : zkc_is_offline(fs->zkc) ? EHOSTDOWN : 0;
 }
 
+static void open_scratch(struct fusefs *fs, fuse_req_t req, struct inode *inode,
+                         struct fuse_file_info *fi)
+{
+    fs_lock(fs);
+    struct handle *h = scratch_open(inode, fi, fuse_req_ctx(req)->pid);
+    fs_unlock(fs);
+    ops_put_inode(fs, inode);
+    ops_reply_open(fs, req, h, fi);
+}
+
 static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct fusefs *fs = ops_begin(req, STATS_OPEN);
@@ -159,6 +170,10 @@ static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     bool is_data = inode->kind == INODE_CONTROL_DATA;
     if (inode_is_control(inode) && !is_data) {
         control_open(fs, req, inode, fi);
+        return;
+    }
+    if (scratch_is(inode)) {
+        open_scratch(fs, req, inode, fi);
         return;
     }
     err = writes ? ops_open_write_gate(fs) : ops_gate(fs);
@@ -237,6 +252,12 @@ static int copy_in(struct fusefs *fs, fuse_req_t req, struct handle *h, const ch
 {
     fs_lock(fs);
     h->changer = fuse_req_ctx(req)->pid;
+    if (scratch_is(h->inode)) {
+        size_t at = h->is_append ? h->inode->scratch->len : (size_t)offset;
+        int scratch_err = scratch_write(fs, h->inode, bytes, len, at);
+        fs_unlock(fs);
+        return scratch_err;
+    }
     int err = check_size(fs, h, len, offset);
     h->is_spoiled = h->is_spoiled || err == EFBIG;
     if (!err && !handle_make_private(h)) {
@@ -313,7 +334,7 @@ static void transfer_load(struct fusefs *fs, fuse_req_t req, struct handle *h, c
 /* A reader that starts over wants the current value, which may not be kept; the lock is held. */
 static bool must_load(struct fusefs *fs, const struct handle *h, off_t offset)
 {
-    if (h->is_text || h->is_cached || (h->has_data && !h->is_append)) {
+    if (h->is_text || h->is_cached || scratch_is(h->inode) || (h->has_data && !h->is_append)) {
         return false;
     }
     if (!h->value) {

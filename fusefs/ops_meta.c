@@ -8,6 +8,7 @@
 #include "common/assert.h"
 #include "common/xalloc.h"
 #include "fusefs/attr.h"
+#include "fusefs/away.h"
 #include "fusefs/commit.h"
 #include "fusefs/control.h"
 #include "fusefs/errno_map.h"
@@ -18,6 +19,7 @@
 #include "fusefs/notify.h"
 #include "fusefs/readahead.h"
 #include "fusefs/request.h"
+#include "fusefs/scratch.h"
 
 /* How long a negative entry holds that a directory's watch covers; seconds. */
 #define FOREVER 1e9
@@ -105,7 +107,7 @@ void ops_reply_entry(struct fusefs *fs, fuse_req_t req, const struct fuse_entry_
 
 bool ops_is_current(struct fusefs *fs, const struct inode *inode)
 {
-    if (inode_is_control(inode)) {
+    if (!inode_is_znode(inode)) {
         return true;
     }
     if (!inode->stat_known || inode->kind == INODE_UNKNOWN || inode->closing) {
@@ -154,6 +156,9 @@ static enum lookup_step look(struct lookup *l, struct fuse_entry_param *e)
     struct fusefs *fs = l->r.fs;
     struct inode *dir = l->dir;
     memset(e, 0, sizeof(*e));
+    if (away_is(fs, dir, l->name)) {
+        return LOOKUP_ABSENT;
+    }
     struct inode *child = inode_find_child(&fs->cache.table, dir, l->name);
     bool is_connected = zkc_is_connected(fs->zkc);
     bool is_listed = !dir->listing || listing_has(dir->listing, l->name);
@@ -564,6 +569,12 @@ static bool setattr_at_once(struct fusefs *fs, struct inode *inode, const struct
     }
     if (fs->options.strict && ((to_set & unstorable) || explicit_times)) {
         *err = EPERM;
+        return true;
+    }
+    if (scratch_is(inode)) {
+        fs_lock(fs);
+        *err = scratch_setattr(fs, inode, attr, to_set);
+        fs_unlock(fs);
         return true;
     }
     if (!(to_set & stored)) {

@@ -4,6 +4,10 @@
  * so that it keeps its znode, ACL and watchers elsewhere), the source is deleted, both only if the source is
  * still at the version that was read. An empty directory in the target's place is deleted first. Here the
  * inode follows its name, as the kernel's does.
+ *
+ * A scratch file that is renamed to an ordinary name becomes a znode: the multi has no source to delete. A file
+ * that is renamed to a scratch file's name is put away, see away.h; and scratch files among themselves
+ * are renamed in memory.
  */
 #include "fusefs/ops.h"
 
@@ -14,6 +18,7 @@
 
 #include "common/assert.h"
 #include "common/xalloc.h"
+#include "fusefs/away.h"
 #include "fusefs/control.h"
 #include "fusefs/errno_map.h"
 #include "fusefs/fetch.h"
@@ -21,6 +26,7 @@
 #include "fusefs/name.h"
 #include "fusefs/notify.h"
 #include "fusefs/request.h"
+#include "fusefs/scratch.h"
 
 enum { TRIES_MAX = 20 };
 
@@ -36,8 +42,12 @@ struct rename {
     struct value *to_value;   /* counted; RENAME_EXCHANGE */
     int64_t from_mzxid;
     int32_t from_version;
+    pid_t pid; /* thread that asked for it */
     bool to_exists;
+    bool to_was_away; /* exists, but nobody here has seen it */
     bool is_dir;
+    bool from_scratch; /* there is no znode yet */
+    bool to_scratch;   /* there will be none */
     int tries;
     int pending; /* by fs->lock: reads still open */
     int rc;      /* by fs->lock: the worse of them */
@@ -97,6 +107,9 @@ static void rename_apply(struct rename *n)
     if (n->flags & RENAME_EXCHANGE) {
         cache_exchanged(&fs->cache, n->from, n->to);
     } else {
+        if (n->from_scratch) {
+            scratch_end(&fs->cache.table, n->from);
+        }
         cache_renamed(&fs->cache, n->from, n->to_dir, n->to_name);
     }
     bool is_dir = n->from->kind == INODE_DIR;
@@ -106,6 +119,30 @@ static void rename_apply(struct rename *n)
     } else {
         fetch_node(fs, n->from, on_renamed_known, n);
     }
+}
+
+/* Without ZooKeeper: from one scratch file's name to another, or from a file's. */
+static void rename_in_memory(struct rename *n)
+{
+    struct fusefs *fs = n->r.fs;
+    struct inode *from = n->from;
+    struct value *bytes = n->from_value;
+    int err = 0;
+    fs_lock(fs);
+    if (n->from_scratch) {
+        cache_detached(&fs->cache, from, n->to_dir, n->to_name);
+    } else {
+        char *path = xstrdup(from->path);
+        struct Stat stat = from->stat;
+        err = scratch_start(fs, from, bytes->bytes, bytes->len);
+        if (!err) {
+            cache_detached(&fs->cache, from, n->to_dir, n->to_name);
+            away_add(fs, path, &stat, from, n->pid);
+        }
+        free(path);
+    }
+    fs_unlock(fs);
+    rename_end(n, err);
 }
 
 /* After a lost connection: has it happened? */
@@ -169,7 +206,9 @@ static void rename_send(struct rename *n)
         bool is_set = n->to_exists && !n->is_dir;
         steps[count++] =
             set_step(is_set ? ZKC_STEP_SET : ZKC_STEP_CREATE, n->to->path, n->from_value, -1);
-        steps[count++] = set_step(ZKC_STEP_DELETE, n->from->path, NULL, n->from_version);
+        if (!n->from_scratch) {
+            steps[count++] = set_step(ZKC_STEP_DELETE, n->from->path, NULL, n->from_version);
+        }
     }
     zkc_multi(n->r.fs->zkc, steps, count, on_multi, n);
 }
@@ -188,13 +227,18 @@ static int check_dirs(const struct rename *n)
 
 static int check_files(const struct rename *n)
 {
+    bool any_scratch = n->from_scratch || scratch_is(n->to);
+    if ((n->flags & RENAME_EXCHANGE) && any_scratch) {
+        return EINVAL;
+    }
     if (n->to_exists && n->to->kind == INODE_DIR) {
         return EISDIR;
     }
     if (!n->to_exists && (n->flags & RENAME_EXCHANGE)) {
         return ENOENT;
     }
-    return !n->from->value || ((n->flags & RENAME_EXCHANGE) && !n->to->value) ? EIO : 0;
+    bool has_bytes = n->from_scratch || n->from->value;
+    return !has_bytes || ((n->flags & RENAME_EXCHANGE) && !n->to->value) ? EIO : 0;
 }
 
 /* What the reads say against it: 0 or an errno. The lock is held. */
@@ -205,12 +249,22 @@ static int check_rename(struct rename *n)
     if (n->from->dead) {
         return ENOENT;
     }
-    if (n->to_exists && (n->flags & RENAME_NOREPLACE)) {
+    if (n->to_exists && !n->to_was_away && (n->flags & RENAME_NOREPLACE)) {
         return EEXIST;
     }
-    int err = n->is_dir ? check_dirs(n) : check_files(n);
-    size_t len = n->from->value ? n->from->value->len : 0;
-    return err ? err : len > fs_value_limit(n->r.fs, n->to->path) ? EFBIG : 0;
+    return n->is_dir ? check_dirs(n) : check_files(n);
+}
+
+/* Whether the target will be a scratch file. One that others know is not: a znode of that name, a file that
+ * is being written, one too large for the memory. The lock is held. */
+static bool stays_in_memory(const struct rename *n)
+{
+    bool is_name = scratch_is(n->to) || (!n->to_exists && scratch_is_name(n->r.fs, n->to_name));
+    if (!is_name || n->is_dir || (n->flags & RENAME_EXCHANGE) || n->to_was_away) {
+        return false;
+    }
+    bool may_delete = !n->from_dir->perms_known || (n->from_dir->perms & (unsigned)ZOO_PERM_DELETE);
+    return n->from_scratch || (n->from->writers == 0 && may_delete);
 }
 
 /* Both have been read. */
@@ -218,10 +272,16 @@ static void rename_decide(struct rename *n)
 {
     struct fusefs *fs = n->r.fs;
     fs_lock(fs);
+    n->from_scratch = scratch_is(n->from);
     int err = n->rc == ZOK ? check_rename(n) : errno_from_zk(n->rc);
     if (!err) {
         value_unref(n->from_value);
-        n->from_value = n->from->value ? value_ref(n->from->value) : NULL;
+        n->from_value = n->from_scratch  ? scratch_value(n->from)
+                        : n->from->value ? value_ref(n->from->value)
+                                         : NULL;
+        n->to_scratch = stays_in_memory(n);
+        size_t len = n->from_value ? n->from_value->len : 0;
+        err = !n->to_scratch && len > fs_value_limit(fs, n->to->path) ? EFBIG : 0;
         n->from_mzxid = n->from->stat.mzxid;
         n->from_version = n->from->stat.version;
         value_unref(n->to_value);
@@ -230,6 +290,8 @@ static void rename_decide(struct rename *n)
     fs_unlock(fs);
     if (err) {
         rename_end(n, err);
+    } else if (n->to_scratch) {
+        rename_in_memory(n);
     } else {
         rename_send(n);
     }
@@ -265,6 +327,16 @@ static void renew_target(struct rename *n)
     n->to = to;
 }
 
+/* A scratch file is known as it is. */
+static void rename_read_one(struct rename *n, struct inode *inode, bool is_znode)
+{
+    if (is_znode) {
+        fetch_node(n->r.fs, inode, on_rename_read, n);
+    } else {
+        on_rename_read(n, ZOK);
+    }
+}
+
 static void rename_read(struct rename *n)
 {
     struct fusefs *fs = n->r.fs;
@@ -272,9 +344,11 @@ static void rename_read(struct rename *n)
     renew_target(n);
     n->pending = 2;
     n->rc = ZOK;
+    bool reads_from = inode_is_znode(n->from);
+    bool reads_to = inode_is_znode(n->to);
     fs_unlock(fs);
-    fetch_node(fs, n->from, on_rename_read, n);
-    fetch_node(fs, n->to, on_rename_read, n);
+    rename_read_one(n, n->from, reads_from);
+    rename_read_one(n, n->to, reads_to);
 }
 
 /* Both names are allowed: 0 or an errno. */
@@ -313,6 +387,7 @@ static struct rename *rename_new(struct fusefs *fs, struct inode *from_dir, cons
         free(path);
     }
     n->to = inode_ref(to);
+    n->to_was_away = away_take(fs, to->path);
     fs_unlock(fs);
     return n;
 }
@@ -331,6 +406,9 @@ static void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse
     if (!err) {
         n = rename_new(fs, from_dir, name, to_dir, new_name, flags);
         err = n ? 0 : ESTALE;
+        if (n) {
+            n->pid = fuse_req_ctx(req)->pid;
+        }
     }
     if (err) {
         fuse_reply_err(req, err);

@@ -189,7 +189,7 @@ static int no_attribute_errno(const char *name)
 static struct inode *get_bearer(struct fusefs *fs, fuse_ino_t ino, int *err)
 {
     struct inode *inode = ops_get_inode(fs, ino, err);
-    if (!inode || !inode_is_control(inode)) {
+    if (!inode || inode_is_znode(inode)) {
         return inode;
     }
     struct inode *bearer = NULL;
@@ -303,7 +303,7 @@ static void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const
     }
     int err = flags & XATTR_CREATE ? EEXIST : ops_write_gate(fs);
     struct inode *inode = err ? NULL : ops_get_inode(fs, ino, &err);
-    if (inode && inode_is_control(inode)) {
+    if (inode && !inode_is_znode(inode)) {
         ops_put_inode(fs, inode);
         inode = NULL;
         err = EOPNOTSUPP;

@@ -16,6 +16,7 @@
 #include "common/xalloc.h"
 #include "fusefs/acl_text.h"
 #include "fusefs/option_table.h"
+#include "fusefs/scratch_pattern.h"
 
 enum {
     DEFAULT_PORT = 2181,
@@ -71,6 +72,11 @@ static const struct option_row rows[] = {
     VALUE("child_watches=", OPTION_INT, child_watches, 0, 10000000, "COUNT",
           "children of a known directory whose changes are\n"
           "reported though nobody opened them (10000)"),
+    VALUE("scratch=", OPTION_STRING, scratch, 0, 0, "PATTERN[:PATTERN ...]",
+          "names of files that are kept in memory until they are\n"
+          "renamed, or off (those of common editors and tools)"),
+    VALUE("scratch_max=", OPTION_INT, scratch_max, 0, INT_MAX, "BYTES",
+          "memory for them (67108864); beyond it ENOSPC"),
     CHOICE("control=", control, "hidden|visible|off",
            "the control directory: reachable by name (hidden),\nlisted too, or absent"),
     VALUE("control_name=", OPTION_STRING, control_name, 0, 0, "NAME",
@@ -115,6 +121,8 @@ void fusefs_options_init(struct fusefs_options *o)
         .umask = 022,
         .max_data = 1048575,
         .child_watches = 10000,
+        .scratch = xstrdup(SCRATCH_PATTERNS),
+        .scratch_max = 64 << 20,
         .control_name = xstrdup(".zk"),
     };
 }
@@ -139,6 +147,7 @@ void fusefs_options_fini(struct fusefs_options *o)
     free(o->control_name);
     free(o->auth_file);
     free(o->acl);
+    free(o->scratch);
     free(o->mount_options);
     *o = (struct fusefs_options){ 0 };
 }

@@ -47,6 +47,8 @@ struct fusefs_options {
     int max_data;             /* bytes: the ensemble's jute.maxbuffer; a value must leave room in it
                                  for its path and 20 bytes */
     int child_watches;        /* children of a known directory that are watched too, at most */
+    char *scratch;            /* owned: patterns, see scratch_pattern.h; "off": no scratch files */
+    int scratch_max;          /* bytes of memory for them */
     int control;              /* enum fusefs_control */
     char *control_name;       /* owned: ".zk" */
     char *auth_file;          /* owned: where auths came from, NULL: none */

@@ -98,7 +98,7 @@ void refetch_on_watch(void *owner, int type, const char *path)
         inode->data_watched = false;
         inode->kids_watched = inode->kids_watched && type == ZOO_CHANGED_EVENT;
     }
-    if (inode && inode_is_needed(inode)) {
+    if (inode && inode_is_znode(inode) && inode_is_needed(inode)) {
         if (type == ZOO_CHANGED_EVENT) {
             plan_refresh(fs, inode, &value, &stat);
         } else if (type == ZOO_CHILD_EVENT) {
@@ -140,7 +140,7 @@ static struct reread plan_reread(struct fusefs *fs, struct inode *inode)
     struct reread next = { NULL, NULL, NULL };
     inode->data_watched = false;
     inode->kids_watched = false;
-    if (inode_is_control(inode) || !inode_is_needed(inode) || !inode->stat_known) {
+    if (!inode_is_znode(inode) || !inode_is_needed(inode) || !inode->stat_known) {
         return next;
     }
     plan_refresh(fs, inode, &next.value, &next.stat);
