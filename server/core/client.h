@@ -26,6 +26,7 @@
 enum client_state {
     CLIENT_NEW,      /* nothing but a connect request may come */
     CLIENT_SETTLING, /* its createSession is on its way, or the leader is asked about its session */
+    CLIENT_DOUBTED,  /* nobody knows its session, but is that so? A sync asks the quorum */
     CLIENT_READY,
     CLIENT_CLOSING,  /* out is flushed and the connection closed; nothing more is read */
 };

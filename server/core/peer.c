@@ -167,11 +167,22 @@ static void start_held(struct peer *p, struct client *c)
     }
 }
 
+static void confirm_doubt(struct peer *p, struct client *c)
+{
+    struct zab_event ev = { .type = ZAB_ON_SYNC, .sync = { c->id, 0 } };
+    run_zab(p, &ev);
+}
+
 static void start_settled(struct peer *p)
 {
     struct list *it;
     while ((it = list_pop_front(&p->settled)) != NULL) {
-        start_held(p, list_entry(it, struct client, settled));
+        struct client *c = list_entry(it, struct client, settled);
+        if (c->state == CLIENT_DOUBTED) {
+            confirm_doubt(p, c);
+        } else {
+            start_held(p, c);
+        }
     }
 }
 
@@ -228,6 +239,28 @@ static void refuse_session(struct peer *p, struct client *c)
     close_client(p, c);
 }
 
+/* W4. A leader that the others have left behind does not know of the sessions that they have begun since, and
+ * neither do its followers. So nobody hears "expired" before a quorum has confirmed that it still leads, as for
+ * a sync; a leader that is none any more closes the connection sooner or later, and the client goes on. */
+static void doubt_session(struct peer *p, struct client *c)
+{
+    if (MUTANT(W4)) {
+        refuse_session(p, c);
+        return;
+    }
+    c->state = CLIENT_DOUBTED;
+    list_push_back(&p->settled, &c->settled);
+}
+
+static void on_doubt_confirmed(struct peer *p, struct client *c)
+{
+    if (session_find(&p->sessions, c->session_id)) {
+        close_client(p, c); /* it has come to be known meanwhile: the next try will do */
+    } else {
+        refuse_session(p, c);
+    }
+}
+
 static bool password_matches(const struct connect_request *r)
 {
     uint8_t right[SESSION_PASSWD_BYTES];
@@ -271,7 +304,7 @@ static void resume_session(struct peer *p, struct client *c, const struct connec
     if (!p->is_leader) {
         ask_leader(p, c);
     } else if (!s) {
-        refuse_session(p, c);
+        doubt_session(p, c);
     } else if (s->closing) {
         c->state = CLIENT_SETTLING; /* until the closeSession is applied, see end_session */
         list_push_back(&p->revalidating, &c->revalidating);
@@ -296,7 +329,7 @@ static void on_revalidated(struct peer *p, int64_t session_id, bool is_valid)
             attach_session(p, c, session_add(&p->sessions, session_id, c->timeout_ms, p->now_ms));
             list_push_back(&p->settled, &c->settled);
         } else {
-            refuse_session(p, c);
+            doubt_session(p, c);
         }
         return;
     }
@@ -458,7 +491,11 @@ static void deliver(struct peer *p, const struct proposal *prop)
 
 static void deliver_sync(struct peer *p, uint64_t origin, int32_t cxid)
 {
-    struct client *c;
+    struct client *c = find_client(p, origin);
+    if (c && c->state == CLIENT_DOUBTED) {
+        on_doubt_confirmed(p, c);
+        return;
+    }
     struct pending *done = find_waiting(p, origin, cxid, &c);
     if (done) {
         read_request(p, c, done->xid, OP_SYNC, (struct slice){ done->body, done->body_len });

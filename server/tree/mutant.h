@@ -24,6 +24,7 @@ enum zab_mutant {
     MUTANT_S13, /* a txn is applied before it is in the own log */
     MUTANT_L6,  /* snapshots are fuzzy */
     MUTANT_W1,  /* a session that is being closed may still write */
+    MUTANT_W4,  /* a leader calls a session expired without asking a quorum */
     MUTANT_W5,  /* a client that has seen more than this server is welcome */
     MUTANT_SYNC, /* a sync is answered without asking a quorum */
     MUTANT_COUNT,

@@ -163,6 +163,13 @@ bool faults_want_quiet(const struct world *w, int32_t server)
            (!left->has_successor || server == left->server);
 }
 
+int32_t faults_tempt(const struct world *w, int32_t server)
+{
+    const struct left_behind *left = &w->faults.left_behind;
+    bool is_on = w->is_hostile && w->now_us < left->until_us && left->has_successor;
+    return is_on && server != left->server ? left->server : NOBODY;
+}
+
 void faults_on_reign(struct world *w, int32_t server)
 {
     w->faults.left_behind.has_successor |= server != w->faults.left_behind.server;

@@ -38,6 +38,7 @@ enum fault_kind {
  * A leader that is left behind. Its users only sync and read meanwhile, as an uncommitted write in front
  * would keep every sync waiting; the others do so until there is a new leader, and then write. A sync
  * that is answered without asking a quorum lets the first ones read what the others have overwritten.
+ * Some of the others begin sessions with the new leader, and go on with them at the old one (W4).
  */
 struct left_behind {
     int32_t server;
@@ -57,6 +58,8 @@ const char *fault_name(enum fault_kind kind);
 
 /* A user of this server is to change nothing now. */
 bool faults_want_quiet(const struct world *w, int32_t server);
+/* The server left behind, for a user of this other one to try to take there what it cannot know of; or NOBODY. */
+int32_t faults_tempt(const struct world *w, int32_t server);
 /* A server begins to lead. */
 void faults_on_reign(struct world *w, int32_t server);
 

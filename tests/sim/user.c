@@ -99,6 +99,12 @@ static void on_connect_answer(struct world *w, struct user *u, struct wire *in)
     u->session_id = r.session_id;
     u->timeout_ms = r.timeout_ms;
     u->state = USER_READY;
+    u->tempted_by = faults_tempt(w, u->server);
+    if (u->last_zxid == 0 && u->tempted_by != NOBODY) {
+        go_down(w, u);
+        u->retry_at_us = w->now_us;
+        return;
+    }
     user_set_watches(w, u);
 }
 
@@ -226,7 +232,9 @@ static void tick_event(struct world *w, const struct event *ev)
     struct user *u = &w->users[ev->a];
     if (u->state == USER_DOWN && w->now_us >= u->retry_at_us) {
         u->state = USER_DIALING;
-        u->server = (int32_t)world_below(w, w->plan.server_count);
+        int32_t any = (int32_t)world_below(w, w->plan.server_count);
+        u->server = u->tempted_by != NOBODY ? u->tempted_by : any;
+        u->tempted_by = NOBODY;
         net_connect_user(w, u->index, u->server);
     } else if (u->state == USER_CONNECTING && w->now_us - u->heard_us > patience_us(w)) {
         go_down(w, u);
@@ -242,6 +250,7 @@ void user_init(struct world *w, struct user *u, int32_t index)
     memset(u, 0, sizeof(*u));
     u->index = index;
     u->next_xid = 1;
+    u->tempted_by = NOBODY;
     /* A slow one still asks when a server has been silent for long. */
     u->pace_us = world_chance(w, 3) ? 700000 : PACE_US;
     u->is_reader = world_chance(w, 3);

@@ -24,6 +24,7 @@ struct user {
     enum user_state state;
     struct link *link;
     int32_t server;      /* dialled or connected */
+    int32_t tempted_by;  /* dialled next, or NOBODY: any */
     int32_t last_server; /* that the session was confirmed at */
     int64_t retry_at_us;
     int64_t session_id; /* 0: none */

@@ -291,6 +291,10 @@ void user_begin_something(struct world *w, struct user *u)
         sync_and_read(w, u, reg);
         return;
     }
+    if (faults_tempt(w, u->server) != NOBODY && world_chance(w, 4)) {
+        close_session(w, u);
+        return;
+    }
     int64_t what = world_below(w, 100);
     if (what < 30) {
         create_something(w, u, reg, eph);
