@@ -112,7 +112,7 @@ void fetch_arm(struct fusefs *fs, struct inode *dir, fetch_done_fn done, void *a
     struct fetch_read *value = NULL;
     fs_lock(fs);
     bool is_armed = dir->armed;
-    if (!is_armed) {
+    if (!is_armed && done) {
         struct fetch_waiter *w = xcalloc(1, sizeof(*w));
         w->done = done;
         w->arg = arg;
@@ -131,7 +131,7 @@ void fetch_arm(struct fusefs *fs, struct inode *dir, fetch_done_fn done, void *a
         }
     }
     fs_unlock(fs);
-    if (is_armed) {
+    if (is_armed && done) {
         done(arg, ZOK);
     }
     if (b) {

@@ -12,7 +12,11 @@
 struct fusefs;
 struct inode;
 
-/* Called without a lock; rc is libzookeeper's or ZOK. It may run before the call has returned. */
+/* A value up to this size is fetched before somebody asks for it: when its file is looked up, and when it has
+ * changed, for the readers that the event will bring. */
+enum { FETCH_EAGER_BYTES = 65536 };
+
+/* Called without a lock; may be NULL where nobody waits. rc is libzookeeper's or ZOK. It may run before the call has returned. */
 typedef void (*fetch_done_fn)(void *arg, int rc);
 
 /* Reads data, stat, names of the children and, once, the ACL of the inode's znode. The caller's reference keeps the

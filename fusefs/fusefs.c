@@ -99,6 +99,7 @@ static void fill_ops(struct fuse_lowlevel_ops *ops)
     ops->init = on_init;
     ops_meta_fill(ops);
     ops_dir_fill(ops);
+    ops_readdir_fill(ops);
     ops_rename_fill(ops);
     ops_file_fill(ops);
     ops_xattr_fill(ops);

@@ -129,10 +129,17 @@ static void on_made_known(void *arg, int rc)
     make_free(m);
 }
 
-/* The node exists; m->node is its inode. */
+/* The node exists; m->node is its inode. Of a new one all is known but its watches: they are set behind the
+ * answer, which the kernel is told not to keep. */
 static void learn_made(struct make *m)
 {
-    if (m->kind == INODE_DIR) {
+    if (m->is_new && m->kind == INODE_DIR) {
+        fetch_arm(m->r.fs, m->node, NULL, NULL);
+        on_made_known(m, ZOK);
+    } else if (m->is_new) {
+        fetch_node(m->r.fs, m->node, NULL, NULL);
+        on_made_known(m, ZOK);
+    } else if (m->kind == INODE_DIR) {
         fetch_arm(m->r.fs, m->node, on_made_known, m);
     } else {
         fetch_node(m->r.fs, m->node, on_made_known, m);

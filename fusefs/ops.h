@@ -3,8 +3,8 @@
 #define FUSEFS_OPS_H
 
 /*
- * The FUSE operations, by family: ops_meta.c (names and attributes), ops_dir.c (directories and what changes
- * them), ops_rename.c, ops_file.c, ops_xattr.c. Each function ends in exactly one reply: at once if the
+ * The FUSE operations, by family: ops_meta.c (names and attributes), ops_dir.c (what changes a directory), ops_readdir.c
+ *, ops_rename.c, ops_file.c, ops_xattr.c. Each function ends in exactly one reply: at once if the
  * cache can answer, otherwise from zkc's completion thread. What they share is in ops_meta.c.
  */
 #include <fuse3/fuse_lowlevel.h>
@@ -18,6 +18,7 @@ struct handle;
 /* Adds each family to the table. */
 void ops_meta_fill(struct fuse_lowlevel_ops *ops);
 void ops_dir_fill(struct fuse_lowlevel_ops *ops);
+void ops_readdir_fill(struct fuse_lowlevel_ops *ops);
 void ops_rename_fill(struct fuse_lowlevel_ops *ops);
 void ops_file_fill(struct fuse_lowlevel_ops *ops);
 void ops_xattr_fill(struct fuse_lowlevel_ops *ops);

@@ -127,6 +127,7 @@ struct lookup {
     bool was_read;
     bool was_armed;
     bool had_perms_read;
+    bool reads_value; /* whoever looks a small file up is about to read it */
     bool was_refused; /* it exists, and that is all that we may know */
 };
 
@@ -136,7 +137,7 @@ enum lookup_step {
     /* Go on when this has been read of l->child: */
     LOOKUP_CHECK, /* whether there is such a znode */
     LOOKUP_READ,  /* all of it */
-    LOOKUP_PERMS, /* its ACL */
+    LOOKUP_PERMS, /* its ACL, and its value if that is small */
     LOOKUP_ARM,   /* its children */
 };
 
@@ -184,6 +185,8 @@ static enum lookup_step look(struct lookup *l, struct fuse_entry_param *e)
         }
         if (!child->perms_known && !l->had_perms_read && is_connected) {
             l->had_perms_read = true;
+            l->reads_value = child->kind == INODE_FILE && !child->value &&
+                             child->stat.dataLength <= FETCH_EAGER_BYTES;
             hold_child(l, child);
             return LOOKUP_PERMS;
         }
@@ -243,6 +246,9 @@ static void lookup_go_on(struct lookup *l)
         fetch_arm(fs, l->child, on_lookup_fetched, l);
         break;
     case LOOKUP_PERMS:
+        if (l->reads_value) {
+            fetch_value(fs, l->child, NULL, NULL); /* answered first */
+        }
         fetch_perms(fs, l->child, on_lookup_fetched, l);
         break;
     case LOOKUP_CHECK:

@@ -10,9 +10,6 @@
 #include "fusefs/fs.h"
 #include "fusefs/listing.h"
 
-/* A changed value up to this size is fetched with its stat, for the readers that its event will bring. */
-enum { EAGER_VALUE_BYTES = 65536 };
-
 /* See relist_delay. */
 enum { RELIST_NAMES_PER_MS = 50, RELIST_PAUSE_MS_MAX = 1000 };
 
@@ -57,7 +54,7 @@ void refetch_pump(struct fusefs *fs)
 static bool wants_value(const struct inode *inode)
 {
     return inode->kind == INODE_UNKNOWN || !list_is_empty(&inode->handles) ||
-           (inode->nlookup > 0 && inode->stat.dataLength <= EAGER_VALUE_BYTES);
+           (inode->nlookup > 0 && inode->stat.dataLength <= FETCH_EAGER_BYTES);
 }
 
 /* Reads the node again after its data watch is gone; the lock is held. */
