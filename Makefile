@@ -88,7 +88,8 @@ $(foreach m,$(ARCHIVES),$(eval $(call archive_rule,$(m))))
 
 # Conversions are checked where numbers decide: in the pure modules.
 $(B)/obj/server/jute/%.o $(B)/obj/server/tree/%.o $(B)/obj/server/core/%.o: WARN += -Wconversion -Wno-sign-conversion
-$(B)/obj/fusefs/%.o $(B)/obj/mountd/%.o $(B)/obj/tests/unit/%.o: CPPFLAGS_ALL += $(FUSE_CFLAGS)
+$(B)/obj/fusefs/%.o $(B)/obj/mountd/%.o $(B)/obj/tests/unit/%.o $(B)/obj/tests/bench/passthrough.o: \
+    CPPFLAGS_ALL += $(FUSE_CFLAGS)
 
 $(B)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -208,13 +209,19 @@ test: ## install what is missing, build, run every test
 	@scripts/deps
 	+@tests/run-all
 
-bench: all $(B)/bin/zkload ## measure server and mount, and Apache's server beside ours
+BENCH_PROGRAMS := $(foreach p,zkload fsload rawload passthrough,$(B)/bin/$(p))
+bench: all $(BENCH_PROGRAMS) ## measure server and mount, and Apache's server beside ours
 	+@/usr/bin/python3 tests/bench/bench.py
 
 $(B)/bin/zkload: $(B)/obj/tests/bench/zkload.o $(call lib_of,common)
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^
+
+$(B)/bin/fsload $(B)/bin/rawload $(B)/bin/passthrough: $(B)/bin/%: $(B)/obj/tests/bench/%.o
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(FUSE_LIBS)
 
 .PHONY: bench-store
 bench-store: $(B)/bin/store_bench ## measure log replay and snapshots of 1,000,000 nodes
