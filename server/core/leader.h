@@ -61,9 +61,10 @@ struct handler {
  * after the sync came, that it still follows us: else a new leader might have committed more. */
 struct leader_sync {
     struct list line;
-    int64_t zxid;
-    int64_t round;   /* of pings, begun after it came */
-    int64_t link;    /* the learner that asked, or 0: a client of ours */
+    int64_t zxid;      /* the last proposal before it */
+    int64_t round;     /* of pings, begun after it came */
+    bool is_confirmed; /* by a later proposal, without that round */
+    int64_t link;      /* the learner that asked, or 0: a client of ours */
     uint64_t origin;
     int32_t cxid;
 };

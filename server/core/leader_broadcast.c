@@ -36,6 +36,37 @@ static void send_commit(struct zab *z, const struct proposal *p)
     }
 }
 
+/* Removes it from the line. */
+static void answer_sync(struct zab *z, struct leader_sync *s)
+{
+    if (s->link != 0) {
+        leader_send(z, s->link, ZAB_SYNC, 0, SLICE_NULL);
+    } else {
+        struct zab_action *a = zab_add(z, ZAB_DO_DELIVER_SYNC);
+        a->origin = s->origin;
+        a->cxid = s->cxid;
+    }
+    list_remove(&s->line);
+    free(s);
+}
+
+/* A quorum has logged the proposal zxid, and thereby confirms the syncs that came before it was
+ * proposed. Learners are answered ahead of its COMMIT: an Apache follower takes answers to what it has
+ * sent on only in the order it did so, and after one out of turn never answers a client again. */
+static void confirm_syncs_before(struct zab *z, int64_t zxid)
+{
+    list_for_each_safe (it, next, &z->leader.syncs) {
+        struct leader_sync *s = list_entry(it, struct leader_sync, line);
+        if (s->zxid >= zxid) {
+            return;
+        }
+        s->is_confirmed = true;
+        if (s->link != 0) {
+            answer_sync(z, s);
+        }
+    }
+}
+
 /* Commits, in zxid order, what a quorum has logged. */
 static void commit(struct zab *z)
 {
@@ -49,6 +80,7 @@ static void commit(struct zab *z)
     if (until > z->history.committed_zxid && !list_is_empty(&z->leader.handlers)) {
         struct proposal *p = history_after(&z->history, z->history.committed_zxid);
         for (; p && p->zxid <= until; p = history_following(&z->history, p)) {
+            confirm_syncs_before(z, p->zxid);
             send_commit(z, p);
         }
     }
@@ -153,8 +185,11 @@ static void confirm_leadership(struct zab *z)
 void leader_sync(struct zab *z, int64_t link, uint64_t origin, int32_t cxid)
 {
     struct leader_sync *s = xmalloc(sizeof(*s));
-    *s = (struct leader_sync){ .zxid = z->history.logged_zxid, .round = z->leader.round + 1,
-                               .link = link, .origin = origin, .cxid = cxid };
+    *s = (struct leader_sync){ .zxid = z->history.logged_zxid,
+                               .round = z->leader.round + 1,
+                               .link = link,
+                               .origin = origin,
+                               .cxid = cxid };
     list_push_back(&z->leader.syncs, &s->line);
     confirm_leadership(z);
     leader_answer_syncs(z);
@@ -164,18 +199,11 @@ void leader_answer_syncs(struct zab *z)
 {
     while (!list_is_empty(&z->leader.syncs)) {
         struct leader_sync *s = list_entry(z->leader.syncs.next, struct leader_sync, line);
-        if (s->zxid > z->history.delivered_zxid || !is_confirmed(z, s->round)) {
+        if (s->zxid > z->history.delivered_zxid ||
+            !(s->is_confirmed || is_confirmed(z, s->round))) {
             return;
         }
-        if (s->link != 0) {
-            leader_send(z, s->link, ZAB_SYNC, 0, SLICE_NULL);
-        } else {
-            struct zab_action *a = zab_add(z, ZAB_DO_DELIVER_SYNC);
-            a->origin = s->origin;
-            a->cxid = s->cxid;
-        }
-        list_remove(&s->line);
-        free(s);
+        answer_sync(z, s);
     }
 }
 

@@ -585,3 +585,21 @@ def test_apache_among_ours(new_ensemble, apache_sid):
     ensemble.wait_until_serving()
     ensemble.assert_equal_trees()
     assert mntr(ensemble.servers[1])["zk_digest_mismatches_count"] == "0"
+
+
+@pytest.mark.timeout(90)
+def test_syncs_and_writes_through_an_apache_follower(new_ensemble):
+    """It stops answering everybody if our leader answers one of its requests out of turn."""
+    ensemble = new_ensemble(["apache", "zkserver", "zkserver"]).start()
+    follower = ensemble.servers[0]
+    assert ensemble.mode(follower) == "follower"
+    clients = [ensemble.client([follower], timeout=10.0) for _ in range(4)]
+    clients[0].ensure_path("/a")
+    asked = []
+    for number in range(200):
+        for of, client in enumerate(clients):
+            asked.append(client.sync_async("/") if (number + of) % 2 else None)
+            asked.append(client.create_async(f"/a/{number}-{of}", b""))
+    for request in filter(None, asked):
+        request.get(timeout=30)
+    assert len(clients[0].get_children("/a")) == 800

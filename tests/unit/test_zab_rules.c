@@ -704,6 +704,33 @@ static void test_a_sync_is_confirmed_by_a_quorum_after_it_came(void **state)
     fini(&f);
 }
 
+/* The answer of a sync stands between the commits of what was proposed before and after it came. */
+static void test_a_sync_is_answered_before_later_proposals_are_committed(void **state)
+{
+    static const uint8_t sync[16] = { [11] = 3, [15] = OP_SYNC }; /* session, cxid, type */
+    (void)state;
+    struct fixture f;
+    struct quorum_packet p;
+    lead_to_broadcast(&f);
+    propose(&f, 1);
+    receive_from(&f, -1, ZAB_REQUEST, -1, (struct slice){ sync, sizeof(sync) });
+    step(&f, (struct zab_event){ .type = ZAB_ON_SYNC, .sync = { 77, 4 } });
+    propose(&f, 2);
+    receive_from(&f, -1, ZAB_ACK, 0x500000001, SLICE_NULL);
+    log_synced(&f);
+    assert_true(sends(&f, ZAB_COMMIT));
+    assert_false(sends(&f, ZAB_SYNC)); /* nobody has confirmed it yet */
+    assert_int_equal(find(&f, ZAB_DO_DELIVER_SYNC), -1);
+    receive_from(&f, -1, ZAB_ACK, 0x500000002, SLICE_NULL);
+    int answer = sent(&f, ZAB_SYNC, &p);
+    int commit = sent(&f, ZAB_COMMIT, &p);
+    assert_true(answer >= 0);
+    assert_int_equal(p.zxid, 0x500000002);
+    assert_true(answer < commit);
+    assert_true(find(&f, ZAB_DO_DELIVER_SYNC) >= 0); /* our own client's */
+    fini(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -734,6 +761,7 @@ int main(void)
         cmocka_unit_test(test_S13_nothing_is_applied_that_the_own_log_lacks),
         cmocka_unit_test(test_a_sync_waits_for_what_was_committed_before_its_answer),
         cmocka_unit_test(test_a_sync_is_confirmed_by_a_quorum_after_it_came),
+        cmocka_unit_test(test_a_sync_is_answered_before_later_proposals_are_committed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
