@@ -3,7 +3,6 @@
 together with Apache's."""
 import contextlib
 import signal
-import socket
 import subprocess
 import time
 
@@ -12,9 +11,8 @@ from kazoo.client import KazooState
 from kazoo.exceptions import NodeExistsError
 
 from harness import rawzk
-from harness.bench import BIN, REPO, ZKSERVER
+from harness.bench import ZKSERVER
 from harness.ensemble import Ensemble, Writer
-from harness.servers import free_port
 from harness.waiting import holds_for, wait_for
 
 
@@ -482,24 +480,6 @@ def test_a_write_through_one_follower_is_read_through_another_after_a_sync(three
 
 
 # ---- the example ---------------------------------------------------------------------------------
-
-
-def test_the_example_runs(bench):
-    run = bench.run([REPO / "examples/three-servers/run.sh"], seconds=50, env=example_env())
-    assert run.stdout == (REPO / "examples/three-servers/expected").read_text()
-
-
-def example_env():
-    """Nine free ports in a row."""
-    while True:
-        first = free_port()
-        try:
-            for port in range(first, first + 9):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return {"PORT": str(first), "BIN": str(BIN)}
 
 
 # ---- administration ------------------------------------------------------------------------------

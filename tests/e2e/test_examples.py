@@ -3,27 +3,28 @@
 import pytest
 
 from harness.bench import BIN, REPO
-from harness.servers import free_port
+from harness.servers import free_ports
 
-ON_ANY_SERVER = ["configuration", "queue"]
+ON_ANY_SERVER = ["configuration", "queue", "service-discovery"]
+
+
+def run_example(bench, example, **env):
+    folder = REPO / "examples" / example
+    ports = str(free_ports(9))
+    run = bench.run([folder / "run.sh"], seconds=50, env={"BIN": str(BIN), "PORT": ports, **env})
+    assert run.stdout == (folder / "expected").read_text()
 
 
 @pytest.mark.parametrize("example", ON_ANY_SERVER)
 def test_on_a_server_that_is_there(bench, server, zk, example):
-    folder = REPO / "examples" / example
     before = zk.get_children("/")
-    run = bench.run([folder / "run.sh"], seconds=50, env={"BIN": str(BIN), "ZK": server.hosts})
-    assert run.stdout == (folder / "expected").read_text()
+    run_example(bench, example, ZK=server.hosts)
     assert zk.get_children("/") == before
 
 
-@pytest.mark.parametrize("example", ON_ANY_SERVER)
-def test_on_a_server_of_its_own(bench, example):
-    folder = REPO / "examples" / example
-    run = bench.run(
-        [folder / "run.sh"], seconds=50, env={"BIN": str(BIN), "PORT": str(free_port())}
-    )
-    assert run.stdout == (folder / "expected").read_text()
+@pytest.mark.parametrize("example", [*ON_ANY_SERVER, "three-servers"])
+def test_on_servers_of_its_own(bench, example):
+    run_example(bench, example)
 
 
 def test_all_are_run():

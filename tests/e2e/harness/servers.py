@@ -52,6 +52,19 @@ def free_port():
             return port
 
 
+def free_ports(count):
+    """The first of so many free ports in a row."""
+    while True:
+        first = free_port()
+        try:
+            for port in range(first, first + count):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
+
+
 class Server:
     """start, stop, kill9 and start again: always the same data, port and zoo.cfg."""
 
