@@ -16,6 +16,7 @@
 #include "fusefs/fs.h"
 #include "fusefs/handle.h"
 #include "fusefs/ops.h"
+#include "fusefs/ops_poll.h"
 #include "fusefs/request.h"
 
 static bool is_for_writing(const struct fuse_file_info *fi)
@@ -33,6 +34,8 @@ static struct handle *text_handle(struct fusefs *fs, struct inode *inode, pid_t 
     h->value = value_new(buf_head(text), buf_readable(text), 0, 0);
     h->is_text = true;
     h->ops = ops;
+    poll_mark_seen(fs, h);
+    inode->told = h->seen;
     fs_unlock(fs);
     buf_fini(text);
     fi->direct_io = 1;
@@ -47,6 +50,9 @@ static void text_read(struct fusefs *fs, fuse_req_t req, struct handle *h, size_
 {
     if (offset == 0) {
         struct buf text = BUF_EMPTY;
+        fs_lock(fs);
+        poll_mark_seen(fs, h); /* before: what changes meanwhile is news */
+        fs_unlock(fs);
         control_print(fs, h->inode, &text);
         fs_lock(fs);
         value_unref(h->value);

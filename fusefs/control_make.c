@@ -54,15 +54,20 @@ static int create_mode(enum inode_kind kind)
 
 /* ---- the open file ---------------------------------------------------------------------------------------- */
 
+bool control_made_is_lost(struct fusefs *fs, const struct handle *h)
+{
+    bool is_expired = h->session_id != 0 && (h->session_id != zkc_session_id(fs->zkc) ||
+                                             h->session_id == atomic_load(&fs->expired_session_id));
+    return is_expired || h->node->dead;
+}
+
 /* What every use of the descriptor fails with; 0: nothing. */
 static int handle_errno(struct fusefs *fs, const struct handle *h)
 {
-    bool is_lost = h->session_id != 0 && (h->session_id != zkc_session_id(fs->zkc) ||
-                                          h->session_id == atomic_load(&fs->expired_session_id));
     fs_lock(fs);
-    bool is_gone = h->node->dead;
+    bool is_lost = control_made_is_lost(fs, h);
     fs_unlock(fs);
-    return is_lost || is_gone ? ESTALE : 0;
+    return is_lost ? ESTALE : 0;
 }
 
 static void made_read(struct fusefs *fs, fuse_req_t req, struct handle *h, size_t size,
@@ -159,6 +164,7 @@ static struct handle *made_handle(struct inode *made, struct inode *node, int64_
     h->is_text = true;
     h->session_id = session_id;
     h->value = take_name;
+    h->seen = made->told = 0; /* what it shows never changes */
     node->holders++;
     fi->fh = (uint64_t)(uintptr_t)h;
     fi->direct_io = 1;

@@ -26,6 +26,7 @@
 #include <stdbool.h>
 
 struct fusefs;
+struct handle;
 struct inode;
 
 /* create, if parent is one of those directories; answers req then. False: it is not. */
@@ -34,6 +35,8 @@ bool control_make(struct fusefs *fs, fuse_req_t req, fuse_ino_t parent, const ch
 /* open of a file that is made and held already, by /proc/PID/fd; takes the caller's reference on inode. */
 void control_make_reopen(struct fusefs *fs, fuse_req_t req, struct inode *take_inode,
                          struct fuse_file_info *fi);
+/* Whether the znode that such an open file made is gone for it; the lock is held. */
+bool control_made_is_lost(struct fusefs *fs, const struct handle *h);
 /* The inode of the znode that a made file stands for; NULL: its last descriptor is closed. The lock is held. */
 struct inode *control_made_node(const struct inode *made);
 

@@ -68,6 +68,7 @@ struct fusefs {
     int stop_fd; /* eventfd, readable when serving is to end */
     atomic_bool stopping;
     atomic_bool init_answered; /* session_io.h */
+    _Atomic int64_t session_changes;    /* of the session's state, so far */
     _Atomic int64_t expired_session_id; /* the last session that is known to be lost; 0: none */
     int64_t started_ms; /* wall; times of files that are no znodes */
 };

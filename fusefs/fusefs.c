@@ -22,6 +22,7 @@
 #include "fusefs/handle.h"
 #include "fusefs/notify.h"
 #include "fusefs/ops.h"
+#include "fusefs/ops_poll.h"
 #include "fusefs/perms.h"
 #include "fusefs/serve.h"
 #include "fusefs/session_io.h"
@@ -72,7 +73,9 @@ static void on_state(void *owner, enum zkc_event event)
         notify_forget_everything(fs);
     }
     if (event != ZKC_DOUBTFUL) { /* no state that anybody is shown */
+        atomic_fetch_add(&fs->session_changes, 1);
         notify_session_changed(fs);
+        poll_wake_made(fs);
     }
 }
 
@@ -103,6 +106,7 @@ static void fill_ops(struct fuse_lowlevel_ops *ops)
     ops_rename_fill(ops);
     ops_file_fill(ops);
     ops_xattr_fill(ops);
+    ops_poll_fill(ops);
 }
 
 static struct fuse_session *new_session(struct fusefs *fs)

@@ -24,6 +24,8 @@ struct handle *handle_new(struct inode *inode, struct inode *node, int flags, pi
     h->node = inode_ref(node);
     h->is_writable = (flags & O_ACCMODE) != O_RDONLY;
     h->is_append = h->is_writable && (flags & O_APPEND);
+    h->seen = node->stat.mzxid;
+    inode->told = list_is_empty(&inode->handles) ? h->seen : inode->told;
     list_init(&h->waiters);
     list_push_back(&inode->handles, &h->link);
     inode->writers += h->is_writable;
@@ -63,6 +65,9 @@ void handle_unref(struct cache *c, struct handle *h)
     if (--h->refs > 0) {
         return;
     }
+    if (h->poll) {
+        fuse_pollhandle_destroy(h->poll);
+    }
     value_unref(h->value);
     inode_unref(&c->table, h->node);
     inode_unref(&c->table, h->inode);
@@ -97,11 +102,21 @@ bool handle_any_cached(const struct inode *inode)
     return false;
 }
 
+bool handle_any_polled(const struct inode *inode)
+{
+    list_for_each (l, &inode->handles) {
+        if (list_entry(l, struct handle, link)->is_polled) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool handle_may_cache(const struct inode *inode, int64_t now_ms)
 {
     bool is_calm = inode->changed_ms == 0 || now_ms - inode->changed_ms > CALM_MS;
     return inode->kind == INODE_FILE && cache_is_covered(inode) && inode->writers == 0 && is_calm &&
-           !handle_any_behind(inode);
+           !handle_any_behind(inode) && !handle_any_polled(inode);
 }
 
 void handle_open_reader(struct cache *c, struct handle *h, struct fuse_file_info *fi,
@@ -130,7 +145,7 @@ void handle_advance_readers(struct inode *inode)
     }
     list_for_each (l, &inode->handles) {
         struct handle *h = list_entry(l, struct handle, link);
-        if (handle_is_behind(h) && value_is_prefix(h->value, inode->value)) {
+        if (handle_is_behind(h) && (h->is_polled || value_is_prefix(h->value, inode->value))) {
             value_unref(h->value);
             h->value = value_ref(inode->value);
             inode->page_mzxid = inode->value->mzxid;
@@ -167,6 +182,10 @@ const char *handle_read(struct handle *h, off_t offset, size_t *len)
     h->was_read = true;
     h->is_fresh = false;
     move_on(h, offset);
+    if (!h->is_text) {
+        h->seen = h->value->mzxid;
+        h->poll_reports = 0;
+    }
     *len = h->value->len;
     return h->value->bytes;
 }

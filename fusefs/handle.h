@@ -63,6 +63,10 @@ struct handle {
     struct list waiters; /* struct commit, for the next one */
     int64_t session_id;  /* control_make: that its znode lives in; 0: it outlives sessions */
     size_t cursor;       /* control_make: how much of the name has been read */
+    struct fuse_pollhandle *poll; /* owned; whom to wake, see ops_poll.h; NULL: nobody */
+    bool is_polled;      /* somebody has asked for changes */
+    unsigned poll_reports; /* times that the last change has been told */
+    int64_t seen;        /* state of the file that has been read, or opened; mzxid */
     char *data;          /* owned */
     size_t len;
     size_t cap;
@@ -95,7 +99,10 @@ void handle_open_reader(struct cache *c, struct handle *h, struct fuse_file_info
 bool handle_is_behind(const struct handle *h);
 bool handle_any_behind(const struct inode *inode);
 bool handle_any_cached(const struct inode *inode);
-/* The value has changed and the new one is kept: readers whose version it continues move on. */
+/* Somebody waits for news of it, see ops_poll.h. */
+bool handle_any_polled(const struct inode *inode);
+/* The value has changed and the new one is kept: readers whose version it continues move on, and
+ * who polls. */
 void handle_advance_readers(struct inode *inode);
 
 /* What a read at this offset gets; NULL: the value has to be loaded first. Length in *len. A direct

@@ -101,6 +101,7 @@ struct inode {
     unsigned holders;    /* open files of the control directory that made it, see control_make.h */
     unsigned closing;    /* setData under way for files that are closed already */
     unsigned writers;    /* handles open for write */
+    int64_t told;        /* the state that whoever polls is told of, see ops_poll.h */
     int64_t page_mzxid;  /* version that the kernel's page cache was filled from; 0: none */
     bool event_queued;   /* a notice of a data change waits in the notify queue */
     bool create_skipped; /* was gone again before its creation was announced */

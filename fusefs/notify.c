@@ -15,6 +15,7 @@
 #include "fusefs/handle.h"
 #include "fusefs/name.h"
 #include "fusefs/ops.h"
+#include "fusefs/ops_poll.h"
 
 enum notice_type {
     NOTICE_CREATED,
@@ -282,10 +283,13 @@ static char *mount_path(const struct inode *inode)
 static struct task take_task(struct fusefs *fs, const struct notice *n)
 {
     struct inode *inode = n->inode;
-    struct task t = { .ino = inode->ino };
+    struct task t = { .ino = inode->ino, .keeps_pages = n->type == NOTICE_ATTR };
     fs_lock(fs);
     if (n->type == NOTICE_DATA) {
         inode->event_queued = false;
+    }
+    /* A change made here leaves readers where they are, but for those who wait for news. */
+    if (n->type == NOTICE_DATA || (n->type == NOTICE_ATTR && handle_any_polled(inode))) {
         handle_advance_readers(inode);
         t.keeps_pages = handle_any_behind(inode);
     }
@@ -358,7 +362,7 @@ static void carry_out(struct fusefs *fs, enum notice_type type, const struct tas
         raise_event(fs, EVENT_ATTRIB, t);
         break;
     case NOTICE_ATTR:
-        invalidate_inode(fs, t, true);
+        invalidate_inode(fs, t, t->keeps_pages);
         break;
     case NOTICE_FORGET:
         invalidate_inode(fs, t, false);
@@ -391,6 +395,7 @@ static void *notify_main(void *arg)
                     carry_out(fs, n->type, &t);
                 }
                 free(t.path);
+                poll_wake(fs, n->inode);
             }
             finish(fs, n);
         }

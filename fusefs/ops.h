@@ -22,6 +22,7 @@ void ops_readdir_fill(struct fuse_lowlevel_ops *ops);
 void ops_rename_fill(struct fuse_lowlevel_ops *ops);
 void ops_file_fill(struct fuse_lowlevel_ops *ops);
 void ops_xattr_fill(struct fuse_lowlevel_ops *ops);
+void ops_poll_fill(struct fuse_lowlevel_ops *ops);
 
 /* Start of every operation: counts it. */
 struct fusefs *ops_begin(fuse_req_t req, enum stats_op op);

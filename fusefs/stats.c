@@ -32,6 +32,7 @@ static const char *const op_names[STATS_OP_COUNT] = {
     [STATS_LISTXATTR] = "listxattr",
     [STATS_FALLOCATE] = "fallocate",
     [STATS_LOCK] = "lock",
+    [STATS_POLL] = "poll",
     [STATS_HELPER] = "helper",
 };
 

@@ -37,6 +37,7 @@ enum stats_op {
     STATS_LISTXATTR,
     STATS_FALLOCATE,
     STATS_LOCK,
+    STATS_POLL,
     STATS_HELPER, /* requests that the event helper caused, of all kinds */
     STATS_OP_COUNT,
 };
