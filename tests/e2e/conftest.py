@@ -173,13 +173,15 @@ def new_network(request):
 
 @pytest.fixture
 def new_scene(bench, request, new_network):
-    """new_scene(servers=3, clients=4, weather=False, **zoo_cfg), not started yet."""
+    """new_scene(servers=3, clients=4, weather=False, kinds=None, **zoo_cfg), not started yet. kinds:
+    of the servers, if they are not all ours."""
     made = []
 
-    def make(servers=3, clients=4, weather=False, **settings):
-        names = [f"s{n}" for n in range(1, servers + 1)] + [f"c{n}" for n in range(1, clients + 1)]
-        network = new_network(names, weather)
-        made.append(Scene(bench, request.node.name, network, servers, **settings))
+    def make(servers=3, clients=4, weather=False, kinds=None, **settings):
+        kinds = kinds or ["zkserver"] * servers
+        names = [f"s{n}" for n in range(1, len(kinds) + 1)]
+        network = new_network(names + [f"c{n}" for n in range(1, clients + 1)], weather)
+        made.append(Scene(bench, request.node.name, network, kinds, **settings))
         return made[-1]
 
     yield make

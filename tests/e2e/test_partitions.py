@@ -23,21 +23,34 @@ def three(new_scene):
     return new_scene().start()
 
 
+MIXED = {
+    "ours": ["zkserver"] * 3,
+    "one of Apache's": ["zkserver", "zkserver", "apache"],
+    "two of Apache's": ["apache", "zkserver", "apache"],
+}
+
+
+@pytest.fixture(params=MIXED)
+def any_three(new_scene, request):
+    """Three servers, together with Apache's too."""
+    return new_scene(kinds=MIXED[request.param]).start()
+
+
 # ---- partitions ----------------------------------------------------------------------------------
 
 
-def test_leader_cut_off_from_the_others(three, measure):
-    leader = three.ensemble.leader()
-    others = [s for s in three.servers if s is not leader]
+def test_leader_cut_off_from_the_others(any_three, measure):
+    leader = any_three.ensemble.leader()
+    others = [s for s in any_three.servers if s is not leader]
     begin = time.monotonic()
-    three.network.split(three.names([leader]), three.names(others))
-    three.leader_among(others)
+    any_three.network.split(any_three.names([leader]), any_three.names(others))
+    any_three.leader_among(others)
     measure("leader cut off, another one leads", since(begin))
-    three.writes_go_on()
-    measure("leader cut off, longest time without writes", three.gap(begin))
-    three.gives_way(leader)
-    three.heal()
-    three.finish()
+    any_three.writes_go_on()
+    measure("leader cut off, longest time without writes", any_three.gap(begin))
+    any_three.gives_way(leader)
+    any_three.heal()
+    any_three.finish()
 
 
 def test_splits_with_clients_on_both_sides(new_scene, measure):
@@ -111,55 +124,55 @@ def test_follower_that_does_not_hear_its_leader(new_scene, measure):
 # ---- processes -----------------------------------------------------------------------------------
 
 
-def test_kill_9_of_one_after_the_other(three, measure):
+def test_kill_9_of_one_after_the_other(any_three, measure):
     worst = 0
     for _ in range(3):
-        leader = three.ensemble.leader()
+        leader = any_three.ensemble.leader()
         begin = time.monotonic()
         leader.kill9()
-        three.leader_among(three.ensemble.running())
-        three.writes_go_on(count=3)
-        worst = max(worst, three.gap(begin))
+        any_three.leader_among(any_three.ensemble.running())
+        any_three.writes_go_on(count=3)
+        worst = max(worst, any_three.gap(begin))
         leader.start(wait=False)
-        three.heal()
+        any_three.heal()
     measure("kill -9 of the leader, longest time without writes", worst)
-    three.finish()
+    any_three.finish()
 
 
-def test_leader_that_stands_still_for_longer_than_sync_limit(three, measure):
+def test_leader_that_stands_still_for_longer_than_sync_limit(any_three, measure):
     """When it moves again it finds requests to read, and believes that it leads: what it answers
     must not be older than what the new leader has acknowledged meanwhile."""
-    leader = three.ensemble.leader()
-    others = [s for s in three.servers if s is not leader]
-    elsewhere = [c for c in three.clients if c.first_server is not leader]
-    reader = three.ensemble.client([leader])
+    leader = any_three.ensemble.leader()
+    others = [s for s in any_three.servers if s is not leader]
+    elsewhere = [c for c in any_three.clients if c.first_server is not leader]
+    reader = any_three.ensemble.client([leader])
     begin = time.monotonic()
     leader.process.signal(signal.SIGSTOP)
     asked = {path: (reader.sync_async("/"), reader.get_async(path)) for path in w.REGISTERS}
-    three.leader_among(others)
-    three.writes_go_on(elsewhere)
+    any_three.leader_among(others)
+    any_three.writes_go_on(elsewhere)
     leader.process.signal(signal.SIGCONT)
     for path, (_, got) in asked.items():
-        three.note_read(path, begin, got)
-    three.writes_go_on()
-    measure("SIGSTOP of the leader, longest time without writes", three.gap(begin))
-    three.heal()
-    assert three.ensemble.leader() is not leader
+        any_three.note_read(path, begin, got)
+    any_three.writes_go_on()
+    measure("SIGSTOP of the leader, longest time without writes", any_three.gap(begin))
+    any_three.heal()
+    assert any_three.ensemble.leader() is not leader
     reader.stop()
-    three.finish()
+    any_three.finish()
 
 
-def test_all_killed_at_once(three, measure):
+def test_all_killed_at_once(any_three, measure):
     begin = time.monotonic()
-    for server in three.servers:
+    for server in any_three.servers:
         server.process.signal(signal.SIGKILL)
-    for server in three.servers:
+    for server in any_three.servers:
         server.kill9()
-    for server in three.servers:
+    for server in any_three.servers:
         server.start(wait=False)
-    three.heal()
-    measure("all killed and started again, longest time without writes", three.gap(begin))
-    three.finish()
+    any_three.heal()
+    measure("all killed and started again, longest time without writes", any_three.gap(begin))
+    any_three.finish()
 
 
 def test_no_start_of_an_epoch_takes_an_init_limit(three, measure):

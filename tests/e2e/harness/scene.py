@@ -24,7 +24,7 @@ EXPECTED_LOG = (
 class Scene:
     """Servers s1, s2 ... and clients c1, c2 ... on their hosts."""
 
-    def __init__(self, bench, seed, network, servers, **settings):
+    def __init__(self, bench, seed, network, kinds, **settings):
         bench.expect_log(*EXPECTED_LOG)
         self.bench, self.seed, self.network = bench, seed, network
         self.clients = []
@@ -32,7 +32,7 @@ class Scene:
         self.client_names = [name for name in network.hosts if name.startswith("c")]
         hosts = [network[name] for name in network.hosts if name.startswith("s")]
         settings = {"preAllocSize": 64, **settings}
-        self.ensemble = Ensemble(bench, ["zkserver"] * servers, hosts, **settings)
+        self.ensemble = Ensemble(bench, kinds, hosts, **settings)
         self.servers = self.ensemble.servers
 
     def start(self):
