@@ -353,16 +353,17 @@ static void send_multi(struct away *a)
     if (a->copy) {
         bytes = scratch_value(a->copy);
         a->copied = a->copy->scratch->changes;
-        steps[count++] = (struct zkc_step){ a->sets_copy ? ZKC_STEP_SET : ZKC_STEP_CREATE,
-                                            a->copy_path,
-                                            bytes->bytes,
-                                            (int)bytes->len,
-                                            -1,
-                                            0 };
+        steps[count++] = (struct zkc_step){ .type = a->sets_copy ? ZKC_STEP_SET : ZKC_STEP_CREATE,
+                                            .path = a->copy_path,
+                                            .data = bytes->bytes,
+                                            .len = (int)bytes->len,
+                                            .version = -1 };
     }
     fs_unlock(fs);
     if (a->has_source) {
-        steps[count++] = (struct zkc_step){ ZKC_STEP_DELETE, a->path, NULL, -1, a->version, 0 };
+        steps[count++] = (struct zkc_step){
+            .type = ZKC_STEP_DELETE, .path = a->path, .len = -1, .version = a->version
+        };
     }
     if (count > 0) {
         zkc_multi(fs->zkc, steps, count, on_multi, a);

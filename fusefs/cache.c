@@ -397,8 +397,7 @@ void cache_removed(struct cache *c, struct inode *inode)
     inode_kill(&c->table, inode);
 }
 
-/* The inode stands for another znode now, which has to be read. */
-static void forget_copy(struct cache *c, struct inode *inode)
+void cache_forget(struct cache *c, struct inode *inode)
 {
     drop_value(c, inode);
     inode->stat_known = false;
@@ -423,7 +422,7 @@ static void move_to(struct cache *c, struct inode *inode, struct inode *dir, con
     char *path = name_join(dir->path, name);
     inode_move(&c->table, inode, dir, path);
     free(path);
-    forget_copy(c, inode);
+    cache_forget(c, inode);
 }
 
 void cache_renamed(struct cache *c, struct inode *inode, struct inode *dir, const char *name)
@@ -448,8 +447,8 @@ void cache_exchanged(struct cache *c, struct inode *a, struct inode *b)
         return;
     }
     inode_exchange(&c->table, a, b);
-    forget_copy(c, a);
-    forget_copy(c, b);
+    cache_forget(c, a);
+    cache_forget(c, b);
 }
 
 bool cache_is_covered(const struct inode *inode)

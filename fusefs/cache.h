@@ -76,6 +76,8 @@ void cache_removed(struct cache *c, struct inode *inode);
  * The copy must be read again. */
 void cache_renamed(struct cache *c, struct inode *inode, struct inode *dir, const char *name);
 
+/* The inode stands for another znode now, which has to be read. */
+void cache_forget(struct cache *c, struct inode *inode);
 /* This mount has renamed a file onto the name of a scratch file, as scratch.h has it; ZooKeeper has not heard of it.
  * The inode has no copy any more. */
 void cache_detached(struct cache *c, struct inode *inode, struct inode *dir, const char *name);

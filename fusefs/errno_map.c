@@ -27,6 +27,7 @@ static const struct {
     { ZTHROTTLEDOP, EAGAIN },
     { ZKC_OFFLINE, EHOSTDOWN },
     { ZKC_TOO_LARGE, EFBIG },
+    { ZKC_EPHEMERAL, EPERM },
     { -125,
       EDQUOT }, /* QUOTAEXCEEDED: newer servers send it, libzookeeper 3.8 has no name for it */
 };

@@ -7,10 +7,11 @@
  * same table). Pure.
  */
 
-/* Beside libzookeeper's numbers; in both cases nothing was sent. */
+/* Beside libzookeeper's numbers; in all cases nothing was changed. */
 enum {
     ZKC_OFFLINE = -1001,   /* the session timeout has passed without a server */
     ZKC_TOO_LARGE = -1002, /* the value and its path would not fit a request */
+    ZKC_EPHEMERAL = -1003, /* it belongs to who made it, and cannot get another name */
 };
 
 /* The positive errno for a libzookeeper result; 0 for ZOK. What is not in the table is EIO. */

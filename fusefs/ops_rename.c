@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Renaming a file, or a directory without children, is one multi: the target gets the source's bytes (created if it is not there, set if it is,
- * so that it keeps its znode, ACL and watchers elsewhere), the source is deleted, both only if the source is
- * still at the version that was read. An empty directory in the target's place is deleted first. Here the
- * inode follows its name, as the kernel's does.
+ * Renaming a file is one multi: the target gets the source's bytes, the source is deleted if it is still at the version
+ * that was read. A target that exists is set, so that it keeps its znode, ACL and watchers elsewhere; one that
+ * does not gets the source's ACL. A directory is created again with all below it and deleted from below, in
+ * one multi too; an empty directory in the target's place is deleted first. What does not fit a request is
+ * EXDEV, and mv copies. Here the inode follows its name, as the kernel's does.
  *
  * A scratch file that is renamed to an ordinary name becomes a znode: the multi has no source to delete. A file
  * that is renamed to a scratch file's name is put away, see away.h; and scratch files among themselves
@@ -24,38 +25,11 @@
 #include "fusefs/fetch.h"
 #include "fusefs/handle.h"
 #include "fusefs/name.h"
-#include "fusefs/notify.h"
-#include "fusefs/request.h"
+#include "fusefs/rename.h"
 #include "fusefs/scratch.h"
+#include "fusefs/subtree.h"
 
-enum { TRIES_MAX = 20 };
-
-struct rename {
-    struct request r;
-    struct inode *from_dir; /* referenced */
-    struct inode *to_dir;   /* referenced */
-    struct inode *from;     /* referenced */
-    struct inode *to;       /* referenced; may stand for nothing */
-    char *to_name;          /* owned */
-    unsigned flags;
-    struct value *from_value; /* counted; what the multi is made from; NULL: null data */
-    struct value *to_value;   /* counted; RENAME_EXCHANGE */
-    int64_t from_mzxid;
-    int32_t from_version;
-    pid_t pid; /* thread that asked for it */
-    bool to_exists;
-    bool to_was_away; /* exists, but nobody here has seen it */
-    bool is_dir;
-    bool from_scratch; /* there is no znode yet */
-    bool to_scratch;   /* there will be none */
-    int tries;
-    int pending; /* by fs->lock: reads still open */
-    int rc;      /* by fs->lock: the worse of them */
-};
-
-static void rename_read(struct rename *n);
-
-static void rename_end(struct rename *n, int err)
+void rename_end(struct rename *n, int err)
 {
     struct fusefs *fs = n->r.fs;
     request_reply_err(&n->r, err);
@@ -67,58 +41,9 @@ static void rename_end(struct rename *n, int err)
     fs_unlock(fs);
     value_unref(n->from_value);
     value_unref(n->to_value);
+    subtree_free(n->tree);
     free(n->to_name);
     free(n);
-}
-
-/* Open handles go on from the version that the same bytes have under the new name; the lock is held. */
-static void rebase_handles(struct inode *inode)
-{
-    struct value *now = inode->value;
-    list_for_each (l, &inode->handles) {
-        struct handle *h = list_entry(l, struct handle, link);
-        bool is_same =
-            now && h->value && h->value->len == now->len && value_is_prefix(h->value, now);
-        if (is_same) {
-            value_unref(h->value);
-            h->value = value_ref(now);
-        }
-    }
-}
-
-static void on_renamed_known(void *arg, int rc)
-{
-    struct rename *n = arg;
-    (void)rc; /* the rename has happened; what it shows now is learned at the next look otherwise */
-    fs_lock(n->r.fs);
-    rebase_handles(n->from);
-    if (n->flags & RENAME_EXCHANGE) {
-        rebase_handles(n->to);
-    }
-    fs_unlock(n->r.fs);
-    rename_end(n, 0);
-}
-
-/* The multi is through. */
-static void rename_apply(struct rename *n)
-{
-    struct fusefs *fs = n->r.fs;
-    fs_lock(fs);
-    if (n->flags & RENAME_EXCHANGE) {
-        cache_exchanged(&fs->cache, n->from, n->to);
-    } else {
-        if (n->from_scratch) {
-            scratch_end(&fs->cache.table, n->from);
-        }
-        cache_renamed(&fs->cache, n->from, n->to_dir, n->to_name);
-    }
-    bool is_dir = n->from->kind == INODE_DIR;
-    fs_unlock(fs);
-    if (is_dir) {
-        fetch_arm(fs, n->from, on_renamed_known, n);
-    } else {
-        fetch_node(fs, n->from, on_renamed_known, n);
-    }
 }
 
 /* Without ZooKeeper: from one scratch file's name to another, or from a file's. */
@@ -145,89 +70,25 @@ static void rename_in_memory(struct rename *n)
     rename_end(n, err);
 }
 
-/* After a lost connection: has it happened? */
-static void on_source_read_back(void *arg, const struct zkc_result *result)
-{
-    struct rename *n = arg;
-    bool is_untouched = result->rc == ZOK && result->stat->mzxid == n->from_mzxid;
-    if (result->rc == ZNONODE && !(n->flags & RENAME_EXCHANGE)) {
-        rename_apply(n);
-    } else if (is_untouched && ++n->tries < TRIES_MAX) {
-        rename_read(n);
-    } else {
-        rename_end(n, EIO);
-    }
-}
-
-static int rename_errno(const struct rename *n, int rc)
-{
-    if (rc == ZNOTEMPTY) {
-        return n->is_dir ? ENOTEMPTY : EBUSY; /* got children meanwhile: no file any more */
-    }
-    return rc == ZNODEEXISTS && (n->flags & RENAME_NOREPLACE) ? EEXIST : errno_from_zk(rc);
-}
-
-static void on_multi(void *arg, const struct zkc_result *result)
-{
-    struct rename *n = arg;
-    int rc = result->rc;
-    bool is_race =
-        rc == ZBADVERSION || rc == ZNONODE || (rc == ZNODEEXISTS && !(n->flags & RENAME_NOREPLACE));
-    if (rc == ZOK) {
-        rename_apply(n);
-    } else if (rc == ZCONNECTIONLOSS) {
-        zkc_exists(n->r.fs->zkc, n->from->path, 0, on_source_read_back, n);
-    } else if (is_race && ++n->tries < TRIES_MAX) {
-        rename_read(n);
-    } else {
-        rename_end(n, rename_errno(n, rc));
-    }
-}
-
-static struct zkc_step set_step(enum zkc_step_type type, const char *path, const struct value *v,
-                                int32_t version)
-{
-    struct zkc_step step = { type, path, v ? v->bytes : NULL, v ? (int)v->len : -1, version, 0 };
-    return step;
-}
-
-static void rename_send(struct rename *n)
-{
-    struct zkc_step steps[3];
-    int count = 0;
-    if (n->is_dir && n->to_exists) {
-        steps[count++] = set_step(ZKC_STEP_DELETE, n->to->path, NULL, -1);
-    }
-    if (n->flags & RENAME_EXCHANGE) {
-        zk_assert(n->to_value); /* check_files has seen it */
-        steps[count++] = set_step(ZKC_STEP_SET, n->to->path, n->from_value, n->to_value->version);
-        steps[count++] = set_step(ZKC_STEP_SET, n->from->path, n->to_value, n->from_version);
-    } else {
-        bool is_set = n->to_exists && !n->is_dir;
-        steps[count++] =
-            set_step(is_set ? ZKC_STEP_SET : ZKC_STEP_CREATE, n->to->path, n->from_value, -1);
-        if (!n->from_scratch) {
-            steps[count++] = set_step(ZKC_STEP_DELETE, n->from->path, NULL, n->from_version);
-        }
-    }
-    zkc_multi(n->r.fs->zkc, steps, count, on_multi, n);
-}
-
 /* A directory that is renamed: 0 or an errno. The lock is held. */
 static int check_dirs(const struct rename *n)
 {
-    if (n->flags & RENAME_EXCHANGE || n->from->stat.numChildren > 0) {
-        return EXDEV; /* mv copies */
+    if (n->flags & RENAME_EXCHANGE) {
+        return EINVAL;
     }
     if (n->to_exists && n->to->kind != INODE_DIR) {
         return ENOTDIR;
     }
-    return n->to_exists && n->to->stat.numChildren > 0 ? ENOTEMPTY : 0;
+    bool is_full = n->to_exists && (n->to->stat.numChildren > 0 || n->to->scratches > 0);
+    return is_full ? ENOTEMPTY : 0;
 }
 
 static int check_files(const struct rename *n)
 {
     bool any_scratch = n->from_scratch || scratch_is(n->to);
+    if (!n->from_scratch && n->from->stat.ephemeralOwner > 0) {
+        return EPERM; /* it belongs to the session that made it */
+    }
     if ((n->flags & RENAME_EXCHANGE) && any_scratch) {
         return EINVAL;
     }
@@ -286,6 +147,7 @@ static void rename_decide(struct rename *n)
         n->from_version = n->from->stat.version;
         value_unref(n->to_value);
         n->to_value = n->to->value ? value_ref(n->to->value) : NULL;
+        n->to_mzxid = n->to_exists ? n->to->stat.mzxid : 0;
     }
     fs_unlock(fs);
     if (err) {
@@ -337,7 +199,7 @@ static void rename_read_one(struct rename *n, struct inode *inode, bool is_znode
     }
 }
 
-static void rename_read(struct rename *n)
+void rename_read(struct rename *n)
 {
     struct fusefs *fs = n->r.fs;
     fs_lock(fs);
@@ -392,6 +254,20 @@ static struct rename *rename_new(struct fusefs *fs, struct inode *from_dir, cons
     return n;
 }
 
+/* Nothing is hidden any more in a directory that is to be renamed, or replaced. */
+static void on_target_settled(void *arg)
+{
+    rename_read(arg);
+}
+
+static void on_source_settled(void *arg)
+{
+    struct rename *n = arg;
+    if (away_settle(n->r.fs, n->to->path, on_target_settled, n)) {
+        rename_read(n);
+    }
+}
+
 static void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
                        const char *new_name, unsigned int flags)
 {
@@ -418,10 +294,10 @@ static void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse
         if (to_dir) {
             ops_put_inode(fs, to_dir);
         }
-    } else if (request_begin(&n->r, fs, req)) {
-        rename_read(n);
-    } else {
+    } else if (!request_begin(&n->r, fs, req)) {
         rename_end(n, EINTR);
+    } else if (away_settle(fs, n->from->path, on_source_settled, n)) {
+        on_source_settled(n);
     }
 }
 

@@ -76,8 +76,8 @@ struct zkc_step {
     int len;
     int version; /* -1: any */
     int mode;    /* of a create: 0 or ZOO_EPHEMERAL ... */
+    const struct ACL_vector *acl; /* of a create; NULL: that of new znodes */
 };
-enum { ZKC_STEPS_MAX = 8 };
 
 struct zkc_info {
     int64_t session_id;

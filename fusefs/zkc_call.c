@@ -22,14 +22,27 @@ bool zkc_is_lost(int rc)
            rc == ZSESSIONMOVED || rc == ZCLOSING || rc == ZINVALIDSTATE || rc == ZAUTHFAILED;
 }
 
+static void steps_free(struct zkc_steps *steps)
+{
+    if (!steps) {
+        return;
+    }
+    for (int i = 0; i < steps->count; i++) {
+        struct zkc_step_copy *copy = &steps->copies[i];
+        free(copy->path);
+        free(copy->data);
+        free(copy->made);
+        acl_free(&copy->acl);
+    }
+    free(steps->ops);
+    free(steps->results);
+    free(steps->copies);
+    free(steps);
+}
+
 void zkc_call_free(struct zkc_call *call)
 {
-    for (int i = 0; call->steps && i < call->steps->count; i++) {
-        free(call->steps->paths[i]);
-        free(call->steps->data[i]);
-        free(call->steps->made[i]);
-    }
-    free(call->steps);
+    steps_free(call->steps);
     acl_free(&call->acl);
     free(call->path);
     free(call->data);
@@ -335,25 +348,28 @@ enum { MADE_EXTRA_BYTES = 12 };
 
 static void add_step(const struct zkc *z, struct zkc_steps *steps, const struct zkc_step *step)
 {
-    int i = steps->count++;
-    char *path = steps->paths[i] = xstrdup(step->path);
+    zoo_op_t *op = &steps->ops[steps->count];
+    struct zkc_step_copy *copy = &steps->copies[steps->count++];
+    char *path = copy->path = xstrdup(step->path);
     char *data = NULL;
     if (step->len >= 0) {
         data = xmemdup(step->len ? step->data : "", step->len ? (size_t)step->len : 1);
     }
-    steps->data[i] = data;
-    zoo_op_t *op = &steps->ops[i];
+    copy->data = data;
     switch (step->type) {
     case ZKC_STEP_CHECK:
         zoo_check_op_init(op, path, step->version);
         break;
     case ZKC_STEP_CREATE:
-        steps->made[i] = xcalloc(1, strlen(path) + MADE_EXTRA_BYTES);
-        zoo_create_op_init(op, path, data, step->len, zkc_new_acl(z), step->mode, steps->made[i],
-                           (int)strlen(path) + MADE_EXTRA_BYTES);
+        copy->made = xcalloc(1, strlen(path) + MADE_EXTRA_BYTES);
+        if (step->acl) {
+            copy->acl = acl_copy(step->acl);
+        }
+        zoo_create_op_init(op, path, data, step->len, step->acl ? &copy->acl : zkc_new_acl(z),
+                           step->mode, copy->made, (int)strlen(path) + MADE_EXTRA_BYTES);
         break;
     case ZKC_STEP_SET:
-        zoo_set_op_init(op, path, data, step->len, step->version, &steps->stats[i]);
+        zoo_set_op_init(op, path, data, step->len, step->version, &copy->stat);
         break;
     case ZKC_STEP_DELETE:
         zoo_delete_op_init(op, path, step->version);
@@ -363,11 +379,13 @@ static void add_step(const struct zkc *z, struct zkc_steps *steps, const struct 
 
 void zkc_multi(struct zkc *z, const struct zkc_step *steps, int count, zkc_done_fn done, void *arg)
 {
-    zk_assert(count <= ZKC_STEPS_MAX);
     struct zkc_call *call = call_new(z, ZKC_OP_MULTI, NULL, 0, done, arg);
-    call->steps = xcalloc(1, sizeof(*call->steps));
+    struct zkc_steps *own = call->steps = xcalloc(1, sizeof(*own));
+    own->ops = xcalloc((size_t)count, sizeof(*own->ops));
+    own->results = xcalloc((size_t)count, sizeof(*own->results));
+    own->copies = xcalloc((size_t)count, sizeof(*own->copies));
     for (int i = 0; i < count; i++) {
-        add_step(z, call->steps, &steps[i]);
+        add_step(z, own, &steps[i]);
     }
     zkc_call_submit(z, call);
 }

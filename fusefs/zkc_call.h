@@ -65,15 +65,21 @@ struct zkc {
     uint64_t requests[ZKC_OP_COUNT]; /* by lock */
 };
 
+/* What one step of a multi refers to. */
+struct zkc_step_copy {
+    char *path;            /* owned */
+    void *data;            /* owned */
+    char *made;            /* owned; buffer for the path of a create */
+    struct ACL_vector acl; /* owned; empty: that of new znodes */
+    struct Stat stat;
+};
+
 /* The steps of a multi, in the form that the library wants. */
 struct zkc_steps {
     int count;
-    zoo_op_t ops[ZKC_STEPS_MAX];
-    zoo_op_result_t results[ZKC_STEPS_MAX];
-    struct Stat stats[ZKC_STEPS_MAX];
-    char *paths[ZKC_STEPS_MAX]; /* owned */
-    void *data[ZKC_STEPS_MAX];  /* owned */
-    char *made[ZKC_STEPS_MAX];  /* owned; buffers for the paths of creates */
+    zoo_op_t *ops;                /* owned */
+    zoo_op_result_t *results;     /* owned */
+    struct zkc_step_copy *copies; /* owned */
 };
 
 struct zkc_call {

@@ -22,6 +22,9 @@ _WITHOUT_PATH = {
 }
 
 
+_Loss = namedtuple("_Loss", "ops before then done")
+
+
 class Tap:
     """Listens on a port of its own. `asked` is the list of requests, pings left out."""
 
@@ -31,7 +34,7 @@ class Tap:
         self.reachable = True
         self._flowing = threading.Event()
         self._flowing.set()
-        self._lost_op = self._lost_xid = None
+        self._loss = self._lost_xid = None
         self._sockets = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -61,10 +64,19 @@ class Tap:
     def release(self):
         self._flowing.set()
 
-    def lose_answer(self, op):
-        """The server gets the next request of this kind; instead of its answer, the line breaks."""
+    def lose_answer(self, *ops, before=False, then=None):
+        """The server gets the next request of one of these kinds, or, with before, does not get it;
+        then() is called, and instead of an answer the line breaks. Returns an event that tells so.
+        """
         self.bench.expect_log(BROKEN_LINE)
-        self._lost_xid, self._lost_op = None, op
+        self._lost_xid, self._loss = None, _Loss(ops, before, then, threading.Event())
+        return self._loss.done
+
+    def _break_line(self, loss):
+        if loss.then:
+            loss.then()
+        self._close_all()
+        loss.done.set()
 
     def close(self):
         self._listener.close()
@@ -103,8 +115,9 @@ class Tap:
         try:
             while piece := source.recv(65536):
                 if is_request:
-                    pending, frames = self._note(pending + piece, frames)
-                    pieces.put(piece)
+                    pending, frames, passes = self._note(pending + piece, frames)
+                    if passes:
+                        pieces.put(piece)
                 else:
                     pending = self._answer(pending + piece, pieces)
         except OSError:
@@ -130,13 +143,14 @@ class Tap:
                 break
             if self._lost_xid is not None and data[4:8] == self._lost_xid:
                 self._lost_xid = None
-                self._close_all()
+                self._break_line(self._loss)
                 return b""
             pieces.put(data[:end])
             data = data[end:]
         return data
 
     def _note(self, data, frames):
+        passes = True
         while len(data) >= 4:
             length = struct.unpack(">i", data[:4])[0]
             if len(data) < 4 + length:
@@ -145,9 +159,13 @@ class Tap:
             frames += 1
             if frames > 1 and len(frame) >= 8:  # the first frame is the connect request
                 op = struct.unpack(">i", frame[4:8])[0]
-                if op == self._lost_op:
-                    self._lost_op, self._lost_xid = None, frame[:4]
+                if self._loss and op in self._loss.ops and not self._loss.done.is_set():
+                    if self._loss.before:
+                        passes = False
+                        self._break_line(self._loss)
+                    elif self._lost_xid is None:
+                        self._lost_xid = frame[:4]
                 path = None if op in _WITHOUT_PATH else rawzk.Cursor(frame[8:]).str()
                 if op != rawzk.PING:
                     self.asked.append(Asked(op, path))
-        return data, frames
+        return data, frames, passes
