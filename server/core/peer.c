@@ -359,20 +359,32 @@ static void on_connect(struct peer *p, struct client *c, struct slice bytes)
 
 /* ---- delivery ---------------------------------------------------------------------------------------------- */
 
+struct delivery {
+    struct peer *peer;
+    const struct tree_change *change;
+};
+
+/* Whoever may not read the node, or the parent whose children changed, hears nothing of it. */
 static void deliver_watch_event(void *arg, struct watcher *watcher, enum watch_event_type type,
                                 struct slice path)
 {
-    struct peer *p = arg;
+    const struct delivery *d = arg;
+    struct peer *p = d->peer;
     struct client *c = list_entry(watcher, struct client, watcher);
-    reply_event(c, type, path);
-    mark_dirty(p, c);
+    struct vec acl =
+        type == EVENT_NODE_CHILDREN_CHANGED ? d->change->parent_acl : d->change->acl;
+    if (p->config.skip_acl || acl_permits(acl, PERM_READ, client_ids(c))) {
+        reply_event(c, type, path);
+        mark_dirty(p, c);
+    }
 }
 
 /* The tree's observer: events enter out before any reply that could show the new state (W7). */
-static void on_tree_changed(void *arg, enum watch_event_type type, struct slice path)
+static void on_tree_changed(void *arg, const struct tree_change *change)
 {
     struct peer *p = arg;
-    watch_trigger_path(&p->watches, type, path, deliver_watch_event, p);
+    struct delivery d = { p, change };
+    watch_trigger_path(&p->watches, change->type, change->path, deliver_watch_event, &d);
 }
 
 /* The client of this txn, if it is still there and this is what it waits for. */

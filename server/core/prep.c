@@ -244,7 +244,7 @@ static enum zk_err prep_create(struct prep_ctx *c, int32_t *type, struct wire *w
                                union txn_body *out)
 {
     struct create_ttl_request r;
-    if (!decode_create(*type, w, &r) || slice_is_null(r.path)) {
+    if (!decode_create(*type, w, &r)) {
         return ZK_MARSHALLING_ERROR;
     }
     if (c->req->type == OP_MULTI) {
@@ -259,6 +259,9 @@ static enum zk_err prep_create(struct prep_ctx *c, int32_t *type, struct wire *w
     }
     struct slice parent_path;
     struct slice name;
+    if (slice_is_null(r.path)) {
+        return ZK_MARSHALLING_ERROR;
+    }
     if (has_nul(r.path) || !path_split(r.path, &parent_path, &name)) {
         return ZK_BAD_ARGUMENTS;
     }
@@ -398,7 +401,7 @@ static enum zk_err check_version(int32_t wanted, int32_t current, int32_t *next)
 static enum zk_err prep_set_data(struct prep_ctx *c, struct wire *w, union txn_body *out)
 {
     struct set_data_request r;
-    if (!set_data_request_decode(w, &r) || slice_is_null(r.path)) {
+    if (!set_data_request_decode(w, &r)) {
         return ZK_MARSHALLING_ERROR;
     }
     struct node_view node;
@@ -423,7 +426,7 @@ static enum zk_err prep_set_data(struct prep_ctx *c, struct wire *w, union txn_b
 static enum zk_err prep_set_acl(struct prep_ctx *c, struct wire *w, union txn_body *out)
 {
     struct set_acl_request r;
-    if (!set_acl_request_decode(w, &r) || slice_is_null(r.path)) {
+    if (!set_acl_request_decode(w, &r)) {
         return ZK_MARSHALLING_ERROR;
     }
     if (!path_is_valid(r.path)) {
@@ -452,7 +455,7 @@ static enum zk_err prep_set_acl(struct prep_ctx *c, struct wire *w, union txn_bo
 static enum zk_err prep_check(struct prep_ctx *c, struct wire *w, union txn_body *out)
 {
     struct check_request r;
-    if (!check_request_decode(w, &r) || slice_is_null(r.path)) {
+    if (!check_request_decode(w, &r)) {
         return ZK_MARSHALLING_ERROR;
     }
     struct node_view node;
@@ -685,6 +688,8 @@ static enum zk_err prep_any(struct prep_ctx *c, union txn_body *out)
         return prep_multi(c, out);
     case OP_SET_ACL:
         return prep_set_acl(c, &w, out);
+    case OP_RECONFIG:
+        return ZK_RECONFIG_DISABLED; /* as reconfigEnabled=false has it */
     case OP_CREATE:
     case OP_CREATE2:
     case OP_CREATE_CONTAINER:

@@ -3,7 +3,9 @@
 
 #include <string.h>
 
+#include "server/core/watch_reads.h"
 #include "server/jute/opcode.h"
+#include "server/tree/ephemerals.h"
 #include "server/tree/path.h"
 
 bool opcode_is_write(int32_t type)
@@ -17,6 +19,7 @@ bool opcode_is_write(int32_t type)
     case OP_SET_DATA:
     case OP_SET_ACL:
     case OP_MULTI:
+    case OP_RECONFIG:
     case OP_CLOSE_SESSION:
         return true;
     default:
@@ -24,52 +27,54 @@ bool opcode_is_write(int32_t type)
     }
 }
 
-static int64_t shown_zxid(const struct peer *p)
-{
-    return p->tree->last_zxid;
-}
-
-static void refuse(struct peer *p, struct client *c, int32_t xid, enum zk_err err)
-{
-    reply_header_only(c, xid, shown_zxid(p), err);
-}
-
 /* The node, if it exists and the caller has one of perms on it. */
-static enum zk_err get_readable(const struct peer *p, const struct client *c, struct slice path,
-                                int32_t perms, struct znode **out)
+static enum zk_err get_readable(const struct read *r, struct slice path, int32_t perms,
+                                struct znode **out)
 {
+    const struct peer *p = r->peer;
+    if (slice_is_null(path)) {
+        return ZK_MARSHALLING_ERROR;
+    }
     struct znode *n = data_tree_find(p->tree, path);
     if (!n) {
         return ZK_NO_NODE;
     }
-    if (!p->config.skip_acl && !acl_permits(data_tree_acl(p->tree, n), perms, client_ids(c))) {
+    if (!p->config.skip_acl &&
+        !acl_permits(data_tree_acl(p->tree, n), perms, client_ids(r->client))) {
         return ZK_NO_AUTH;
     }
     *out = n;
     return ZK_OK;
 }
 
+static void put_stat(const struct read *r, const struct znode *n)
+{
+    struct znode_stat stat = data_tree_stat(r->peer->tree, n);
+    znode_stat_encode(&r->client->out, &stat);
+}
+
 /* ---- exists, getData, getChildren ------------------------------------------------------------------ */
 
-static void read_exists(struct peer *p, struct client *c, int32_t xid, const struct watched_read *r)
+static enum zk_err read_exists(struct read *r)
 {
-    if (r->path.len > 0 && memchr(r->path.data, '\0', (size_t)r->path.len)) {
-        refuse(p, c, xid, ZK_BAD_ARGUMENTS);
-        return;
-    }
+    struct watched_read req;
     struct znode *n;
-    enum zk_err err = get_readable(p, c, r->path, PERM_READ, &n);
-    if (r->watch && err != ZK_NO_AUTH && !slice_is_null(r->path)) {
-        watch_add(&p->watches, &c->watcher, WATCH_DATA, r->path);
+    if (!watched_read_decode(&r->wire, &req)) {
+        return ZK_MARSHALLING_ERROR;
     }
-    if (err != ZK_OK) {
-        refuse(p, c, xid, err);
-        return;
+    if (req.path.len > 0 && memchr(req.path.data, '\0', (size_t)req.path.len)) {
+        return ZK_BAD_ARGUMENTS;
     }
-    struct znode_stat stat = data_tree_stat(p->tree, n);
-    size_t at = reply_begin(c, xid, shown_zxid(p), ZK_OK);
-    znode_stat_encode(&c->out, &stat);
-    reply_end(c, at);
+    enum zk_err err = get_readable(r, req.path, PERM_READ, &n);
+    if (req.watch && err != ZK_NO_AUTH && !slice_is_null(req.path)) {
+        watch_add(&r->peer->watches, &r->client->watcher, WATCH_DATA, req.path);
+    }
+    if (err == ZK_OK) {
+        size_t at = read_reply_begin(r);
+        put_stat(r, n);
+        reply_end(r->client, at);
+    }
+    return err;
 }
 
 static void put_children(struct buf *out, const struct znode *n)
@@ -80,31 +85,112 @@ static void put_children(struct buf *out, const struct znode *n)
     }
 }
 
-/* getData, getChildren and getChildren2: the node must be there and readable. */
-static void read_node(struct peer *p, struct client *c, int32_t xid, int32_t type,
-                      const struct watched_read *r)
+/* The record of getData, getChildren or getChildren2. */
+static void put_node(const struct read *r, int32_t type, const struct znode *n)
 {
-    struct znode *n;
-    enum zk_err err = get_readable(p, c, r->path, PERM_READ, &n);
-    if (err != ZK_OK) {
-        refuse(p, c, xid, err);
-        return;
-    }
-    if (r->watch) {
-        enum watch_kind kind = type == OP_GET_DATA ? WATCH_DATA : WATCH_CHILD;
-        watch_add(&p->watches, &c->watcher, kind, r->path);
-    }
-    size_t at = reply_begin(c, xid, shown_zxid(p), ZK_OK);
     if (type == OP_GET_DATA) {
-        put_slice(&c->out, znode_data(n));
+        put_slice(&r->client->out, znode_data(n));
     } else {
-        put_children(&c->out, n);
+        put_children(&r->client->out, n);
     }
     if (type != OP_GET_CHILDREN) {
-        struct znode_stat stat = data_tree_stat(p->tree, n);
-        znode_stat_encode(&c->out, &stat);
+        put_stat(r, n);
     }
+}
+
+static enum zk_err read_node(struct read *r)
+{
+    struct watched_read req;
+    struct znode *n;
+    if (!watched_read_decode(&r->wire, &req)) {
+        return ZK_MARSHALLING_ERROR;
+    }
+    enum zk_err err = get_readable(r, req.path, PERM_READ, &n);
+    if (err != ZK_OK) {
+        return err;
+    }
+    if (req.watch) {
+        enum watch_kind kind = r->type == OP_GET_DATA ? WATCH_DATA : WATCH_CHILD;
+        watch_add(&r->peer->watches, &r->client->watcher, kind, req.path);
+    }
+    size_t at = read_reply_begin(r);
+    put_node(r, r->type, n);
+    reply_end(r->client, at);
+    return ZK_OK;
+}
+
+static enum zk_err read_all_children_number(struct read *r)
+{
+    struct path_request req;
+    struct znode *n;
+    if (!path_request_decode(&r->wire, &req)) {
+        return ZK_MARSHALLING_ERROR;
+    }
+    enum zk_err err = get_readable(r, req.path, PERM_READ, &n);
+    if (err == ZK_OK) {
+        size_t at = read_reply_begin(r);
+        /* Under "", its other name, Apache counts the root as well. */
+        put_int(&r->client->out, n->num_descendants + (req.path.len == 0));
+        reply_end(r->client, at);
+    }
+    return err;
+}
+
+/* ---- multiRead ---------------------------------------------------------------------------------------- */
+
+/* More than this is no answer but an attack: a request of 1 MB can ask for the largest node 30,000 times. */
+enum { MULTI_READ_BYTES_MAX = 64 * 1024 * 1024 };
+
+/* Only getData and getChildren, or the whole request is malformed. */
+static bool multi_read_is_well_formed(struct wire w)
+{
+    struct multi_header h;
+    struct watched_read req;
+    while (multi_header_decode(&w, &h) && !h.done) {
+        if ((h.type != OP_GET_DATA && h.type != OP_GET_CHILDREN) ||
+            !watched_read_decode(&w, &req)) {
+            return false;
+        }
+    }
+    return wire_ok(&w);
+}
+
+static void put_part(struct read *r, int32_t type, const struct watched_read *req)
+{
+    struct znode *n;
+    struct buf *out = &r->client->out;
+    enum zk_err err = get_readable(r, req->path, PERM_READ, &n);
+    struct multi_header h = { err == ZK_OK ? type : OP_ERROR, false, err };
+    multi_header_encode(out, &h);
+    if (err == ZK_OK) {
+        put_node(r, type, n);
+    } else {
+        put_int(out, err);
+    }
+}
+
+/* Each part by itself; none sets a watch, whatever it says. */
+static enum zk_err read_multi(struct read *r)
+{
+    struct client *c = r->client;
+    struct multi_header h;
+    if (!multi_read_is_well_formed(r->wire)) {
+        return ZK_MARSHALLING_ERROR;
+    }
+    size_t at = read_reply_begin(r);
+    while (multi_header_decode(&r->wire, &h) && !h.done) {
+        struct watched_read req;
+        watched_read_decode(&r->wire, &req);
+        put_part(r, h.type, &req);
+        if (buf_readable(&c->out) - at > MULTI_READ_BYTES_MAX) {
+            c->out.len = c->out.head + at;
+            return ZK_MARSHALLING_ERROR;
+        }
+    }
+    struct multi_header end = { OP_ERROR, true, -1 };
+    multi_header_encode(&c->out, &end);
     reply_end(c, at);
+    return ZK_OK;
 }
 
 /* ---- getACL ----------------------------------------------------------------------------------------- */
@@ -134,142 +220,159 @@ static void put_masked_acl(struct buf *out, struct vec acl)
     buf_fini(&masked);
 }
 
-static void read_acl(struct peer *p, struct client *c, int32_t xid, struct slice path)
+static enum zk_err read_acl(struct read *r)
 {
+    struct path_request req;
     struct znode *n;
-    enum zk_err err = get_readable(p, c, path, PERM_READ | PERM_ADMIN, &n);
-    if (err != ZK_OK) {
-        refuse(p, c, xid, err);
-        return;
+    if (!path_request_decode(&r->wire, &req)) {
+        return ZK_MARSHALLING_ERROR;
     }
-    struct vec acl = data_tree_acl(p->tree, n);
-    struct znode_stat stat = data_tree_stat(p->tree, n);
-    size_t at = reply_begin(c, xid, shown_zxid(p), ZK_OK);
-    if (p->config.skip_acl || acl_permits(acl, PERM_ADMIN, client_ids(c))) {
+    enum zk_err err = get_readable(r, req.path, PERM_READ | PERM_ADMIN, &n);
+    if (err != ZK_OK) {
+        return err;
+    }
+    struct client *c = r->client;
+    struct vec acl = data_tree_acl(r->peer->tree, n);
+    size_t at = read_reply_begin(r);
+    if (r->peer->config.skip_acl || acl_permits(acl, PERM_ADMIN, client_ids(c))) {
         put_vec(&c->out, acl);
     } else {
         put_masked_acl(&c->out, acl);
     }
-    znode_stat_encode(&c->out, &stat);
+    put_stat(r, n);
     reply_end(c, at);
+    return ZK_OK;
 }
 
-/* ---- setWatches --------------------------------------------------------------------------------------- */
+/* ---- about the session itself -------------------------------------------------------------------------- */
 
-enum rearm { REARM_DATA, REARM_EXIST, REARM_CHILD };
-
-/* The event a client missed while it was away, or 0: nothing happened, the watch is set again (W8). */
-static int missed_event(enum rearm how, const struct znode *n, int64_t relative_zxid)
+/* Java's trim() and "/": everything. */
+static bool is_everything(struct slice prefix)
 {
-    if (how == REARM_EXIST) {
-        return n ? EVENT_NODE_CREATED : 0;
+    const uint8_t *at = prefix.data;
+    const uint8_t *end = at + slice_size(prefix);
+    while (at < end && *at <= ' ') {
+        at++;
     }
-    if (!n) {
-        return EVENT_NODE_DELETED;
+    while (at < end && end[-1] <= ' ') {
+        end--;
     }
-    if (how == REARM_DATA) {
-        return n->stat.mzxid > relative_zxid ? EVENT_NODE_DATA_CHANGED : 0;
-    }
-    return n->stat.pzxid > relative_zxid ? EVENT_NODE_CHILDREN_CHANGED : 0;
+    return at == end || (end - at == 1 && *at == '/');
 }
 
-static void rearm(struct peer *p, struct client *c, enum rearm how, struct vec paths,
-                  int64_t relative_zxid)
+static bool starts_with(const struct buf *path, struct slice prefix)
 {
+    size_t len = slice_size(prefix);
+    return path->len >= len && memcmp(path->data, prefix.data, len) == 0;
+}
+
+static enum zk_err read_ephemerals(struct read *r)
+{
+    struct path_request req;
+    if (!path_request_decode(&r->wire, &req)) {
+        return ZK_MARSHALLING_ERROR;
+    }
+    struct buf *out = &r->client->out;
+    const struct ephemeral_owner *owner =
+        ephemerals_find(r->peer->tree, r->client->session_id);
+    bool all = is_everything(req.path);
+    size_t at = read_reply_begin(r);
+    size_t count_at = buf_readable(out);
+    int32_t count = 0;
+    struct buf path = BUF_EMPTY;
+    put_int(out, 0);
+    for (struct list *it = owner ? owner->nodes.next : NULL; it && it != &owner->nodes;
+         it = it->next) {
+        buf_reset(&path);
+        znode_append_path(list_entry(it, struct znode, by_owner), &path);
+        if (all || starts_with(&path, req.path)) {
+            put_slice(out, (struct slice){ path.data, (int32_t)path.len });
+            count++;
+        }
+    }
+    buf_fini(&path);
+    put_int_at(out, out->head + count_at, count);
+    reply_end(r->client, at);
+    return ZK_OK;
+}
+
+/* What whoAmI shows of an id: not the hash, and nothing of what is no authentication provider's. */
+static struct slice user_of(const struct id *id)
+{
+    if (slice_eq_str(id->scheme, "digest") && id->id.len > 0) {
+        const uint8_t *colon = memchr(id->id.data, ':', (size_t)id->id.len);
+        return colon ? (struct slice){ id->id.data, (int32_t)(colon - id->id.data) } : id->id;
+    }
+    return slice_eq_str(id->scheme, "super") ? SLICE_EMPTY : id->id;
+}
+
+static enum zk_err read_who_am_i(struct read *r)
+{
+    struct client *c = r->client;
     struct wire w;
-    wire_init_vec(&w, paths);
-    for (int32_t i = 0; i < paths.count; i++) {
-        struct slice path = wire_slice(&w);
-        if (slice_is_null(path)) {
-            continue;
-        }
-        int type = missed_event(how, data_tree_find(p->tree, path), relative_zxid);
-        if (type) {
-            reply_event(c, (enum watch_event_type)type, path);
-        } else {
-            watch_add(&p->watches, &c->watcher, how == REARM_CHILD ? WATCH_CHILD : WATCH_DATA, path);
-        }
+    wire_init_vec(&w, client_ids(c));
+    size_t at = read_reply_begin(r);
+    put_int(&c->out, c->id_count);
+    for (int32_t i = 0; i < c->id_count; i++) {
+        struct id id;
+        id_decode(&w, &id);
+        id.id = user_of(&id);
+        id_encode(&c->out, &id);
     }
+    reply_end(c, at);
+    return ZK_OK;
 }
 
-static void set_watches(struct peer *p, struct client *c, int32_t xid, const struct set_watches *r)
+static enum zk_err answer_sync(struct read *r)
 {
-    rearm(p, c, REARM_DATA, r->data, r->relative_zxid);
-    rearm(p, c, REARM_EXIST, r->exist, r->relative_zxid);
-    rearm(p, c, REARM_CHILD, r->child, r->relative_zxid);
-    reply_header_only(c, xid, shown_zxid(p), ZK_OK);
-}
-
-/* Persistent watches cannot have been set here (addWatch is Unimplemented), so a client that lists some
- * brings them from another server and must hear that they are not kept. */
-static void set_watches2(struct peer *p, struct client *c, int32_t xid, const struct set_watches2 *r)
-{
-    if (r->persistent.count > 0 || r->recursive.count > 0) {
-        refuse(p, c, xid, ZK_UNIMPLEMENTED);
-        return;
+    struct path_request req;
+    if (!path_request_decode(&r->wire, &req)) {
+        return ZK_MARSHALLING_ERROR;
     }
-    struct set_watches plain = { r->relative_zxid, r->data, r->exist, r->child };
-    set_watches(p, c, xid, &plain);
+    size_t at = read_reply_begin(r);
+    put_slice(&r->client->out, req.path);
+    reply_end(r->client, at);
+    return ZK_OK;
 }
 
 /* ---- dispatch ------------------------------------------------------------------------------------------ */
 
-static void answer_sync(struct peer *p, struct client *c, int32_t xid, struct slice path)
+static enum zk_err answer(struct read *r)
 {
-    size_t at = reply_begin(c, xid, shown_zxid(p), ZK_OK);
-    put_slice(&c->out, path);
-    reply_end(c, at);
+    switch (r->type) {
+    case OP_EXISTS:
+        return read_exists(r);
+    case OP_GET_DATA:
+    case OP_GET_CHILDREN:
+    case OP_GET_CHILDREN2:
+        return read_node(r);
+    case OP_MULTI_READ:
+        return read_multi(r);
+    case OP_GET_ACL:
+        return read_acl(r);
+    case OP_GET_ALL_CHILDREN_NUMBER:
+        return read_all_children_number(r);
+    case OP_GET_EPHEMERALS:
+        return read_ephemerals(r);
+    case OP_WHO_AM_I:
+        return read_who_am_i(r);
+    case OP_SYNC:
+        return answer_sync(r);
+    default:
+        return answer_watch_request(r);
+    }
 }
 
 void read_request(struct peer *p, struct client *c, int32_t xid, int32_t type, struct slice body)
 {
-    struct wire w;
-    struct watched_read watched;
-    struct path_request by_path;
-    struct set_watches watches;
-    struct set_watches2 watches2;
-    bool parsed = false;
-    wire_init(&w, body.data, slice_size(body));
-    switch (type) {
-    case OP_EXISTS:
-        if ((parsed = watched_read_decode(&w, &watched))) {
-            read_exists(p, c, xid, &watched);
-        }
-        break;
-    case OP_GET_DATA:
-    case OP_GET_CHILDREN:
-    case OP_GET_CHILDREN2:
-        if ((parsed = watched_read_decode(&w, &watched))) {
-            read_node(p, c, xid, type, &watched);
-        }
-        break;
-    case OP_GET_ACL:
-        if ((parsed = path_request_decode(&w, &by_path))) {
-            read_acl(p, c, xid, by_path.path);
-        }
-        break;
-    case OP_SYNC:
-        if ((parsed = path_request_decode(&w, &by_path))) {
-            answer_sync(p, c, xid, by_path.path);
-        }
-        break;
-    case OP_SET_WATCHES:
-        if ((parsed = set_watches_decode(&w, &watches))) {
-            set_watches(p, c, xid, &watches);
-        }
-        break;
-    case OP_SET_WATCHES2:
-        if ((parsed = set_watches2_decode(&w, &watches2))) {
-            set_watches2(p, c, xid, &watches2);
-        }
-        break;
-    default:
+    struct read r = { .peer = p, .client = c, .xid = xid, .type = type };
+    wire_init(&r.wire, body.data, slice_size(body));
+    enum zk_err err = answer(&r);
+    if (err == ZK_UNIMPLEMENTED) {
         /* Apache closes the connection after this; we keep it (docs/differences.md). */
-        reply_header_only(c, xid, -1, ZK_UNIMPLEMENTED);
-        return;
-    }
-    if (!parsed) {
-        refuse(p, c, xid, ZK_MARSHALLING_ERROR);
+        reply_header_only(c, xid, -1, err);
+    } else if (err != ZK_OK) {
+        reply_header_only(c, xid, p->tree->last_zxid, err);
     }
 }
 
@@ -334,10 +437,10 @@ static void put_multi_result(struct buf *out, const struct apply_result *r)
 void write_reply(struct peer *p, struct client *c, int32_t xid, const struct apply_result *r)
 {
     if (r->top.err != ZK_OK) {
-        refuse(p, c, xid, r->top.err);
+        reply_header_only(c, xid, p->tree->last_zxid, r->top.err);
         return;
     }
-    size_t at = reply_begin(c, xid, shown_zxid(p), ZK_OK);
+    size_t at = reply_begin(c, xid, p->tree->last_zxid, ZK_OK);
     if (r->top.type == OP_MULTI) {
         put_multi_result(&c->out, r);
     } else {

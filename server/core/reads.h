@@ -18,4 +18,21 @@ void read_request(struct peer *p, struct client *c, int32_t xid, int32_t type, s
 /* Answers a write from what applying its txn gave. */
 void write_reply(struct peer *p, struct client *c, int32_t xid, const struct apply_result *r);
 
+/* ---- for reads.c and watch_reads.c ---- */
+
+/* One read on its way. Whoever answers it appends a reply and returns ZK_OK, or appends none and returns
+ * the error that is to be the reply. */
+struct read {
+    struct peer *peer;
+    struct client *client;
+    int32_t xid;
+    int32_t type;
+    struct wire wire; /* of the record */
+};
+
+static inline size_t read_reply_begin(const struct read *r)
+{
+    return reply_begin(r->client, r->xid, r->peer->tree->last_zxid, ZK_OK);
+}
+
 #endif

@@ -20,12 +20,19 @@ enum opcode {
     OP_MULTI = 14,
     OP_CREATE2 = 15,
     OP_RECONFIG = 16,
+    OP_CHECK_WATCHES = 17,
+    OP_REMOVE_WATCHES = 18,
     OP_CREATE_CONTAINER = 19,
     OP_DELETE_CONTAINER = 20,
     OP_CREATE_TTL = 21,
+    OP_MULTI_READ = 22,
     OP_AUTH = 100,
     OP_SET_WATCHES = 101,
+    OP_GET_EPHEMERALS = 103,
+    OP_GET_ALL_CHILDREN_NUMBER = 104,
     OP_SET_WATCHES2 = 105,
+    OP_ADD_WATCH = 106,
+    OP_WHO_AM_I = 107,
     OP_CREATE_SESSION = -10,
     OP_CLOSE_SESSION = -11,
     OP_ERROR = -1, /* txn type of a write that failed; result type inside multi */
@@ -40,6 +47,21 @@ enum create_flag {
     CREATE_CONTAINER = 4,
     CREATE_TTL = 5,
     CREATE_TTL_SEQUENTIAL = 6,
+};
+
+/* AddWatchRequest.mode. */
+enum add_watch_mode {
+    ADD_WATCH_PERSISTENT = 0,
+    ADD_WATCH_RECURSIVE = 1,
+};
+
+/* The type of checkWatches and removeWatches (Watcher.WatcherType; the last two since 3.9). */
+enum watcher_type {
+    WATCHER_CHILDREN = 1,
+    WATCHER_DATA = 2,
+    WATCHER_ANY = 3,
+    WATCHER_PERSISTENT = 4,
+    WATCHER_RECURSIVE = 5,
 };
 
 /* Special xids (client-protocol: 3). */

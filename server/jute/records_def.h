@@ -38,8 +38,10 @@
 #define CHECK_REQUEST_FIELDS(F)      F(string, path) F(int, version)
 /* exists, getData, getChildren, getChildren2 */
 #define WATCHED_READ_FIELDS(F)       F(string, path) F(bool, watch)
-/* getACL, sync */
+/* getACL, sync, getEphemerals, getAllChildrenNumber */
 #define PATH_REQUEST_FIELDS(F)       F(string, path)
+/* addWatch, whose type is a mode; checkWatches, removeWatches */
+#define WATCH_REQUEST_FIELDS(F)      F(string, path) F(int, type)
 #define SET_WATCHES_FIELDS(F)                                                                      \
     F(long, relative_zxid) F(strings, data) F(strings, exist) F(strings, child)
 #define SET_WATCHES2_FIELDS(F) SET_WATCHES_FIELDS(F) F(strings, persistent) F(strings, recursive)
@@ -87,6 +89,7 @@
     R(check_request, CHECK_REQUEST_FIELDS)                                                         \
     R(watched_read, WATCHED_READ_FIELDS)                                                           \
     R(path_request, PATH_REQUEST_FIELDS)                                                           \
+    R(watch_request, WATCH_REQUEST_FIELDS)                                                         \
     R(set_watches, SET_WATCHES_FIELDS)                                                             \
     R(set_watches2, SET_WATCHES2_FIELDS)                                                           \
     R(txn_header, TXN_HEADER_FIELDS)                                                               \

@@ -22,6 +22,8 @@ enum zk_err {
     ZK_INVALID_ACL = -114,
     ZK_AUTH_FAILED = -115,
     ZK_SESSION_MOVED = -118,
+    ZK_NO_WATCHER = -121,
+    ZK_RECONFIG_DISABLED = -123,
 };
 
 #endif

@@ -135,9 +135,6 @@ static bool digest_is_valid(struct slice id)
 
 static bool entry_is_valid(const struct acl *entry)
 {
-    if (slice_is_null(entry->id) || slice_is_null(entry->scheme)) {
-        return false;
-    }
     if (slice_eq_str(entry->scheme, "world")) {
         return slice_eq_str(entry->id, "anyone");
     }
@@ -184,6 +181,14 @@ static int32_t expand_auth(struct buf *out, size_t start, int32_t perms, struct 
     return any ? added : -1;
 }
 
+/* No id where Apache's code reads one, and fails. */
+static bool lacks_id(const struct acl *entry)
+{
+    return slice_is_null(entry->id) &&
+           (slice_eq_str(entry->scheme, "world") || slice_eq_str(entry->scheme, "digest") ||
+            slice_eq_str(entry->scheme, "ip"));
+}
+
 enum zk_err acl_fix_up(struct vec acl, struct vec ids, struct buf *out)
 {
     if (acl.count <= 0) {
@@ -199,6 +204,10 @@ enum zk_err acl_fix_up(struct vec acl, struct vec ids, struct buf *out)
         struct acl entry;
         acl_decode(&w, &entry);
         int32_t added = -1;
+        if (lacks_id(&entry)) {
+            out->len = at;
+            return ZK_MARSHALLING_ERROR;
+        }
         if (slice_eq_str(entry.scheme, "auth")) {
             added = expand_auth(out, start, entry.perms, ids);
         } else if (entry_is_valid(&entry)) {

@@ -22,7 +22,8 @@ bool acl_permits(struct vec acl, int32_t perms, struct vec ids);
 bool acl_is_super(struct vec ids);
 
 /* The list as it is stored: duplicates dropped, scheme "auth" replaced by the caller's authenticated ids,
- * every entry checked. Appends count and entries to out. ZK_OK or ZK_INVALID_ACL (out is unchanged). */
+ * every entry checked. Appends count and entries to out. ZK_INVALID_ACL, or ZK_MARSHALLING_ERROR if an id is
+ * null: out is unchanged. */
 enum zk_err acl_fix_up(struct vec acl, struct vec ids, struct buf *out);
 
 /* (world, anyone, all permissions), encoded. */

@@ -76,6 +76,14 @@ static void end_change(struct data_tree *t, struct znode *n)
     }
 }
 
+/* It and all above it have that many more nodes below. */
+static void count_descendants(struct znode *n, int32_t more)
+{
+    for (; n; n = n->parent) {
+        n->num_descendants += more;
+    }
+}
+
 static void link_child(struct znode *parent, struct znode *n)
 {
     n->parent = parent;
@@ -90,6 +98,7 @@ static void link_child(struct znode *parent, struct znode *n)
         parent->first_child = n;
     }
     parent->num_children++;
+    count_descendants(parent, 1);
 }
 
 static void unlink_child(struct znode *n)
@@ -107,6 +116,7 @@ static void unlink_child(struct znode *n)
         parent->first_child->prev_sibling = n->prev_sibling;
     }
     parent->num_children--;
+    count_descendants(parent, -1);
 }
 
 static void copy_data(struct znode *n, struct slice data)
@@ -236,10 +246,17 @@ void data_tree_set_config(struct data_tree *t, struct slice text, int64_t zxid, 
     end_change(t, n);
 }
 
-static void notify(struct data_tree *t, enum watch_event_type type, struct slice path)
+static void notify(struct data_tree *t, enum watch_event_type type, struct slice path,
+                   int64_t acl_id, const struct znode *parent)
 {
     if (t->observer.changed) {
-        t->observer.changed(t->observer.arg, type, path);
+        const struct tree_change change = {
+            .type = type,
+            .path = path,
+            .acl = acl_table_get(&t->acls, acl_id),
+            .parent_acl = parent ? data_tree_acl(t, parent) : VEC_NULL,
+        };
+        t->observer.changed(t->observer.arg, &change);
     }
 }
 
@@ -303,7 +320,7 @@ static enum zk_err apply_create(struct data_tree *t, const struct txn_header *hd
     n = add_node(t, parent, op->path, name, op->data, acl_table_ref(&t->acls, op->acl), &stat);
     r->stat = data_tree_stat(t, n);
     quota_node_created(t, op->path, n);
-    notify(t, EVENT_NODE_CREATED, op->path);
+    notify(t, EVENT_NODE_CREATED, op->path, n->acl_id, parent);
     return ZK_OK;
 }
 
@@ -312,6 +329,8 @@ static void delete_node(struct data_tree *t, struct znode *n, struct slice path,
 {
     struct znode *parent = n->parent;
     int32_t data_len = n->data_len;
+    int64_t acl_id = n->acl_id;
+    acl_table_ref_id(&t->acls, acl_id); /* until the watchers have heard */
     remove_node(t, n, path);
     if (zxid > parent->stat.pzxid) {
         begin_change(t, parent);
@@ -319,7 +338,8 @@ static void delete_node(struct data_tree *t, struct znode *n, struct slice path,
         end_change(t, parent);
     }
     quota_node_deleted(t, path, data_len);
-    notify(t, EVENT_NODE_DELETED, path);
+    notify(t, EVENT_NODE_DELETED, path, acl_id, parent);
+    acl_table_unref(&t->acls, acl_id);
 }
 
 static enum zk_err apply_delete(struct data_tree *t, int64_t zxid, struct slice path)
@@ -366,7 +386,7 @@ static enum zk_err apply_set_data(struct data_tree *t, const struct txn_header *
     end_change(t, n);
     r->stat = data_tree_stat(t, n);
     quota_data_changed(t, path, byte_diff);
-    notify(t, EVENT_NODE_DATA_CHANGED, path_for_client(path));
+    notify(t, EVENT_NODE_DATA_CHANGED, path_for_client(path), n->acl_id, NULL);
     return ZK_OK;
 }
 

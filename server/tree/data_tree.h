@@ -23,10 +23,17 @@
 
 struct tree_image;
 
-/* Told of each change while a txn is applied, in the order of its ops, after the tree has changed; path
- * is in client form and lives for the call. */
+/* One change of the tree, as whoever watches hears of it. All of it lives for the call. */
+struct tree_change {
+    enum watch_event_type type; /* created, deleted or data changed */
+    struct slice path;          /* in client form */
+    struct vec acl;             /* of the node; of a deleted one, what it had */
+    struct vec parent_acl;      /* only of one that was created or deleted */
+};
+
+/* Told of each change while a txn is applied, in the order of its ops, after the tree has changed. */
 struct tree_observer {
-    void (*changed)(void *arg, enum watch_event_type type, struct slice path);
+    void (*changed)(void *arg, const struct tree_change *change);
     void *arg;
 };
 

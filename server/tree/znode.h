@@ -30,6 +30,7 @@ struct znode {
     int64_t acl_id;
     int32_t data_len;      /* -1: null, which is not the same as empty */
     int32_t num_children;
+    int32_t num_descendants;
     uint32_t body_crc;     /* CRC-32 of path and data: the start of the node's digest */
     uint32_t image_mark;   /* the last image that holds this node, see image.h */
     int32_t name_len;

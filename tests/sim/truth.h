@@ -84,6 +84,8 @@ struct change_seen {
     int64_t zxid;
     int type;
     char path[32];
+    bool is_hidden;        /* users may not read the node: a watch on it goes without an event */
+    bool is_parent_hidden; /* the same for a child watch of the parent */
 };
 
 /* When a session was last heard of: the begin of its newest request that was answered. */

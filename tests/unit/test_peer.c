@@ -98,7 +98,7 @@ static void test_W7_event_comes_before_the_reply_that_caused_it(void **state)
     expect_event(b, EVENT_NODE_DATA_CHANGED, "/a");
     expect_data(b, 3, "new");
     expect_silence(b);
-    assert_int_equal(w.peer->watches.count, 0);
+    assert_int_equal(w.peer->watches.by_key.count, 0);
     close_conn(&w, a);
     close_conn(&w, b);
     world_fini(&w);

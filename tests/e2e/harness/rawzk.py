@@ -6,7 +6,7 @@ import struct
 from collections import namedtuple
 
 CREATE, DELETE, EXISTS, GET_DATA, SET_DATA, GET_ACL, SET_ACL, GET_CHILDREN, SYNC = range(1, 10)
-PING, GET_CHILDREN2, CHECK, MULTI, CREATE2 = 11, 12, 13, 14, 15
+PING, GET_CHILDREN2, CHECK, MULTI, CREATE2, RECONFIG = 11, 12, 13, 14, 15, 16
 CHECK_WATCHES, REMOVE_WATCHES, CREATE_CONTAINER, CREATE_TTL, MULTI_READ = 17, 18, 19, 21, 22
 AUTH, SET_WATCHES, SET_WATCHES2, ADD_WATCH, CLOSE = 100, 101, 105, 106, -11
 GET_EPHEMERALS, GET_ALL_CHILDREN_NUMBER, WHO_AM_I = 103, 104, 107
@@ -88,6 +88,14 @@ def connect_body(timeout=10000, session=0, password=bytes(16), last_zxid=0, read
     return body if read_only is None else body + jbool(read_only)
 
 
+def set_watches_body(zxid, data=(), exist=(), child=(), persistent=None, recursive=None):
+    """Of setWatches2 if one of the last two is given."""
+    lists = [data, exist, child]
+    if persistent is not None or recursive is not None:
+        lists += [persistent or (), recursive or ()]
+    return jlong(zxid) + b"".join(jvec([jstr(path) for path in paths]) for paths in lists)
+
+
 def password_of(session):
     """The password that every server computes for a session id."""
     state = ((session ^ 0xB3415C00) ^ 0x5DEECE66D) & ((1 << 48) - 1)
@@ -160,6 +168,10 @@ def decode_multi(body):
             results.append((kind, (cursor.str(), cursor.stat())))
         elif kind == SET_DATA:
             results.append((kind, cursor.stat()))
+        elif kind == GET_DATA:
+            results.append((kind, (cursor.buf(), cursor.stat())))
+        elif kind == GET_CHILDREN:
+            results.append((kind, sorted(cursor.vec(cursor.str))))
         else:
             results.append((kind, None))
 
@@ -181,8 +193,14 @@ def decode_body(op, body):
         value = sorted(cursor.vec(cursor.str))
     elif op == GET_CHILDREN2:
         value = (sorted(cursor.vec(cursor.str)), cursor.stat())
-    elif op == MULTI:
+    elif op in (MULTI, MULTI_READ):
         return decode_multi(body)
+    elif op == GET_EPHEMERALS:
+        value = sorted(cursor.vec(cursor.str))
+    elif op == GET_ALL_CHILDREN_NUMBER:
+        value = cursor.int()
+    elif op == WHO_AM_I:
+        value = sorted(cursor.vec(lambda: (cursor.str(), cursor.str())))
     else:
         return body
     assert cursor.rest() == b"", f"bytes behind the answer to {op}: {body.hex()}"
@@ -200,6 +218,7 @@ class RawConn:
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.events = []
         self.xid = 0
+        self.is_over = False  # the server has closed it
 
     def __enter__(self):
         return self
@@ -222,8 +241,9 @@ class RawConn:
             try:
                 piece = self.sock.recv(count - len(data))
             except ConnectionResetError:
-                return None
+                piece = b""
             if not piece:
+                self.is_over = True
                 return None
             data += piece
         return data
