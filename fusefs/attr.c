@@ -35,6 +35,7 @@ static mode_t control_mode(const struct fusefs *fs, enum inode_kind kind)
     case INODE_CONTROL_DATA:
     case INODE_CONTROL_ACL:
     case INODE_CONTROL_MADE:
+    case INODE_CONTROL_LOCK:
         return S_IFREG | (0666 & ~umask_bits);
     default:
         return S_IFREG | (0444 & ~umask_bits);
@@ -113,7 +114,7 @@ void attr_fill(const struct fusefs *fs, const struct inode *inode, const struct 
 double attr_timeout(const struct inode *inode)
 {
     bool is_settled = cache_is_covered(inode) && inode->writers == 0 && !inode->closing &&
-                      !handle_any_behind(inode);
+                      !handle_any_behind(inode) && !handle_any_lock_failed(inode);
     bool is_complete = inode->perms_known && (inode->kind != INODE_DIR || inode->armed);
     return is_settled && is_complete ? FOREVER : 0;
 }

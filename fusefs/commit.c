@@ -12,6 +12,7 @@
 #include "fusefs/fetch.h"
 #include "fusefs/fs.h"
 #include "fusefs/handle.h"
+#include "fusefs/lock.h"
 #include "fusefs/request.h"
 
 /* A conditional write that loses this often in a row gives up; each loss is somebody else's success. */
@@ -24,6 +25,7 @@ struct write {
     struct inode *inode; /* the caller holds it */
     char *path;          /* owned */
     char *data;          /* owned; NULL: null data */
+    char *guard;         /* owned; only while this znode exists; NULL: in any case */
     int len;
     int32_t version;
     int64_t before_mzxid; /* of the copy when the write was sent; 0: not known */
@@ -35,8 +37,31 @@ struct write {
 
 static void on_write(void *arg, const struct zkc_result *result);
 
+static void on_guarded(void *arg, const struct zkc_result *result)
+{
+    struct zkc_result set = *result;
+    if (result->rc == ZOK) {
+        set.stat = result->results[1].stat;
+    } else if (result->rc == ZNONODE && result->results[0].err == ZNONODE) {
+        set.rc = ZSYSTEMERROR; /* the lock is lost */
+    }
+    on_write(arg, &set);
+}
+
 static void write_send(struct write *w)
 {
+    if (w->guard) {
+        const struct zkc_step steps[] = {
+            { .type = ZKC_STEP_CHECK, .path = w->guard, .version = -1 },
+            { .type = ZKC_STEP_SET,
+              .path = w->path,
+              .data = w->data,
+              .len = w->len,
+              .version = w->version },
+        };
+        zkc_multi(w->fs->zkc, steps, 2, on_guarded, w);
+        return;
+    }
     zkc_set(w->fs->zkc, w->path, w->data, w->len, w->version, on_write, w);
 }
 
@@ -53,6 +78,7 @@ static void write_end(struct write *w, int rc, const struct Stat *stat)
         fs_unlock(w->fs);
     }
     w->done(w->arg, rc);
+    free(w->guard);
     free(w->path);
     free(w->data);
     free(w);
@@ -97,8 +123,10 @@ static void on_write(void *arg, const struct zkc_result *result)
     write_end(w, result->rc, result->stat);
 }
 
-static void write_start(struct fusefs *fs, struct inode *inode, const void *data, int len,
-                        int32_t version, bool is_announced, commit_done_fn done, void *arg)
+/* h NULL: not through a handle. */
+static void write_start(struct fusefs *fs, struct inode *inode, const struct handle *h,
+                        const void *data, int len, int32_t version, bool is_announced,
+                        commit_done_fn done, void *arg)
 {
     struct write *w = xcalloc(1, sizeof(*w));
     w->is_announced = is_announced;
@@ -112,6 +140,7 @@ static void write_start(struct fusefs *fs, struct inode *inode, const void *data
     fs_lock(fs);
     w->path = xstrdup(inode->path);
     w->before_mzxid = inode->stat_known ? inode->stat.mzxid : 0;
+    w->guard = h ? lock_guard_locked(fs, h) : NULL;
     fs_unlock(fs);
     write_send(w);
 }
@@ -119,13 +148,13 @@ static void write_start(struct fusefs *fs, struct inode *inode, const void *data
 void commit_value(struct fusefs *fs, struct inode *inode, const void *data, int len,
                   int32_t version, commit_done_fn done, void *arg)
 {
-    write_start(fs, inode, data, len, version, false, done, arg);
+    write_start(fs, inode, NULL, data, len, version, false, done, arg);
 }
 
 void commit_announced(struct fusefs *fs, struct inode *inode, const void *data, int len,
                       commit_done_fn done, void *arg)
 {
-    write_start(fs, inode, data, len, -1, true, done, arg);
+    write_start(fs, inode, NULL, data, len, -1, true, done, arg);
 }
 
 /* ---- read, change, write, until nobody was faster ----------------------------------------------------------- */
@@ -207,6 +236,8 @@ struct commit {
     struct list link; /* in handle->waiters */
     struct request r; /* without req: the file is closed, nobody waits */
     bool is_release;
+    commit_done_fn done; /* instead of an answer; NULL: see r */
+    void *arg;
     struct handle *handle; /* referenced */
     size_t sent;           /* append: how much of the handle's data is in this setData */
     int tries;
@@ -234,7 +265,9 @@ static void commit_end(struct commit *c, int rc)
     if (next) {
         commit_run(list_entry(next, struct commit, link));
     }
-    if (!c->is_release) {
+    if (c->done) {
+        c->done(c->arg, rc);
+    } else if (!c->is_release) {
         request_reply_err(&c->r, commit_errno(rc));
     } else if (rc != ZOK) {
         log_warn("commit", "truncation of a closed file failed: %s", zerror(rc));
@@ -304,7 +337,7 @@ static void on_append_base(void *arg, int rc)
     } else if (len > handle_limit(fs, h)) {
         commit_end(c, ZKC_TOO_LARGE);
     } else {
-        commit_value(fs, h->node, bytes, (int)len, version, on_committed, c);
+        write_start(fs, h->node, h, bytes, (int)len, version, false, on_committed, c);
     }
     free(bytes);
 }
@@ -319,7 +352,7 @@ static void commit_replace(struct commit *c)
     int32_t version = h->any_version || !h->value ? -1 : h->value->version;
     h->is_dirty = false;
     fs_unlock(fs);
-    commit_value(fs, h->node, bytes, (int)len, version, on_committed, c);
+    write_start(fs, h->node, h, bytes, (int)len, version, false, on_committed, c);
     free(bytes);
 }
 
@@ -330,14 +363,15 @@ static void commit_run(struct commit *c)
     fs_lock(fs);
     bool must_wait = h->committing && c->tries == 0;
     bool is_clean = !must_wait && c->tries == 0 && !h->is_dirty;
+    bool is_forbidden = !must_wait && !is_clean && !handle_is_lock_in_order(h);
     if (must_wait) {
         list_push_back(&h->waiters, &c->link);
     } else if (!is_clean) {
         h->committing = true;
     }
     fs_unlock(fs);
-    if (is_clean) {
-        commit_end(c, ZOK);
+    if (is_clean || is_forbidden) {
+        commit_end(c, is_clean ? ZOK : ZSYSTEMERROR);
     } else if (!must_wait && h->is_append) {
         fetch_value(fs, h->node, on_append_base, c);
     } else if (!must_wait) {
@@ -368,6 +402,26 @@ void commit_handle(struct fusefs *fs, fuse_req_t req, struct handle *h)
     handle_unref(&fs->cache, h);
     fs_unlock(fs);
     free(c);
+}
+
+void commit_before(struct fusefs *fs, struct handle *h, commit_done_fn done, void *arg)
+{
+    fs_lock(fs);
+    bool is_needed = h->is_dirty && !h->only_truncated && !h->is_spoiled;
+    if (is_needed) {
+        handle_ref(h);
+    }
+    fs_unlock(fs);
+    if (!is_needed) {
+        done(arg, ZOK);
+        return;
+    }
+    struct commit *c = xcalloc(1, sizeof(*c));
+    c->handle = h;
+    c->r.fs = fs;
+    c->done = done;
+    c->arg = arg;
+    commit_run(c);
 }
 
 void commit_flush(struct fusefs *fs, fuse_req_t req, struct handle *h)

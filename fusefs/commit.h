@@ -38,6 +38,10 @@ void commit_edit(struct fusefs *fs, struct inode *inode, commit_edit_fn edit, in
  * then it stays in the handle and the next flush tries again. */
 void commit_handle(struct fusefs *fs, fuse_req_t req, struct handle *h);
 
+/* What was written through the handle is to be in ZooKeeper before something else happens. A mere truncation
+ * is not worth it. */
+void commit_before(struct fusefs *fs, struct handle *h, commit_done_fn done, void *arg);
+
 /* flush, which comes with each close of a duplicate: a shell opens with O_TRUNC, duplicates the descriptor
  * and closes one of the two before anything is written. An empty value at that moment would be seen
  * everywhere, so a mere truncation waits for more, at the latest until the file is released. */

@@ -19,6 +19,7 @@ static const struct {
     { "data", INODE_CONTROL_DATA, false },
     { "ephemeral", INODE_CONTROL_EPHEMERAL, false },
     { "ephemeral-sequential", INODE_CONTROL_EPHEMERAL_SEQUENTIAL, false },
+    { "lock", INODE_CONTROL_LOCK, false },
     { "sequential", INODE_CONTROL_SEQUENTIAL, false },
     { "stat", INODE_CONTROL_STAT, false },
     { "ttl", INODE_CONTROL_TTL, false },

@@ -4,8 +4,8 @@
 
 /*
  * The control directory of each directory: D/.zk/data (a handle on D's own data), and generated text:
- * D/.zk/stat, D/.zk/acl, ROOT/.zk/session, ROOT/.zk/stats (control_file.h); and directories in which znodes of
- * other kinds are made: ephemeral, sequential ... (control_make.h). Reached by name; listed only if the option
+ * D/.zk/stat, D/.zk/acl, ROOT/.zk/session, ROOT/.zk/stats (control_file.h); D/.zk/lock, an empty file to lock D by;
+ * and directories in which znodes of other kinds are made: ephemeral, sequential ... (control_make.h). Reached by name; listed only if the option
  * says so. Its inodes are no znodes and cost no request until they are read.
  */
 #include <stddef.h>

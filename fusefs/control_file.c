@@ -179,11 +179,50 @@ static void on_acl_read(void *arg, const struct zkc_result *result)
     text_open_end(o, h, result->rc == ZNONODE ? ESTALE : errno_from_zk(result->rc));
 }
 
+/* ---- lock ---------------------------------------------------------------------------------------- */
+
+static void lock_read(struct fusefs *fs, fuse_req_t req, struct handle *h, size_t size,
+                      off_t offset)
+{
+    if (handle_is_lock_in_order(h)) {
+        ops_reply_read(fs, req, h, size, offset);
+    } else {
+        fuse_reply_err(req, EIO);
+    }
+}
+
+static void lock_write(struct fusefs *fs, fuse_req_t req, struct handle *h, const char *bytes,
+                       size_t len, off_t offset)
+{
+    (void)fs;
+    (void)bytes;
+    (void)len;
+    (void)offset;
+    fuse_reply_err(req, handle_is_lock_in_order(h) ? EPERM : EIO);
+}
+
+static const struct handle_ops lock_ops = { .read = lock_read, .write = lock_write };
+
+/* An empty file to lock the directory by; fcntl's exclusive lock wants it open for write. Each close is told
+ * (no noflush), since it ends the process's fcntl locks. */
+static struct handle *lock_handle(struct fusefs *fs, struct inode *inode,
+                                  struct fuse_file_info *fi)
+{
+    fs_lock(fs);
+    struct handle *h = handle_new(inode, inode->parent->parent, fi->flags, 0);
+    h->value = value_new(NULL, 0, 0, 0);
+    h->is_text = true;
+    h->ops = &lock_ops;
+    fs_unlock(fs);
+    fi->direct_io = 1;
+    return h;
+}
+
 /* ---- open ------------------------------------------------------------------------------------------ */
 
 static int open_gate(struct fusefs *fs, const struct inode *inode, const struct fuse_file_info *fi)
 {
-    if (!is_for_writing(fi)) {
+    if (!is_for_writing(fi) || inode->kind == INODE_CONTROL_LOCK) {
         return 0;
     }
     return inode->kind == INODE_CONTROL_ACL ? ops_open_write_gate(fs) : EACCES;
@@ -233,7 +272,9 @@ void control_open(struct fusefs *fs, fuse_req_t req, struct inode *take_inode,
         return;
     }
     struct buf text = BUF_EMPTY;
-    struct handle *h = text_handle(fs, take_inode, 0, &text_ops, &text, fi);
+    struct handle *h = take_inode->kind == INODE_CONTROL_LOCK
+                           ? lock_handle(fs, take_inode, fi)
+                           : text_handle(fs, take_inode, 0, &text_ops, &text, fi);
     ops_put_inode(fs, take_inode);
     ops_reply_open(fs, req, h, fi);
 }

@@ -20,6 +20,7 @@
 #include "common/list.h"
 #include "common/thread_queue.h"
 #include "fusefs/cache.h"
+#include "fusefs/lock.h"
 #include "fusefs/options.h"
 #include "fusefs/readahead.h"
 #include "fusefs/stats.h"
@@ -56,6 +57,7 @@ struct fusefs {
     struct readahead readahead;    /* by lock */
     struct helper_view view;       /* by lock; written by the notify thread */
     struct aways aways;
+    struct lock_table locks;       /* by lock */
     struct zkc *zkc;
     struct event_helper *helper;
     int helper_pid;

@@ -60,6 +60,12 @@ static void copy_options(struct fusefs_options *to, const struct fusefs_options 
 
 /* ---- the session ------------------------------------------------------------------------------------------------ */
 
+static void on_watch(void *owner, int type, const char *path)
+{
+    lock_on_watch(owner, path);
+    refetch_on_watch(owner, type, path);
+}
+
 static void on_state(void *owner, enum zkc_event event)
 {
     struct fusefs *fs = owner;
@@ -69,6 +75,7 @@ static void on_state(void *owner, enum zkc_event event)
     if (event == ZKC_NEW_SESSION) {
         refetch_everything(fs);
     }
+    lock_on_state(fs, event);
     if (event == ZKC_WENT_OFFLINE && fs->options.offline == FUSEFS_OFFLINE_ERROR) {
         notify_forget_everything(fs);
     }
@@ -107,6 +114,7 @@ static void fill_ops(struct fuse_lowlevel_ops *ops)
     ops_file_fill(ops);
     ops_xattr_fill(ops);
     ops_poll_fill(ops);
+    ops_lock_fill(ops);
 }
 
 static struct fuse_session *new_session(struct fusefs *fs)
@@ -135,6 +143,7 @@ int fusefs_new(const struct fusefs_options *options, struct fusefs **out)
     copy_options(&fs->options, options);
     pthread_mutex_init(&fs->lock, NULL);
     list_init(&fs->to_read);
+    lock_table_init(&fs->locks);
     fs->started_ms = clock_wall_ms();
     uint64_t seed = 0;
     if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed)) {
@@ -152,7 +161,7 @@ int fusefs_new(const struct fusefs_options *options, struct fusefs **out)
         goto err_queue;
     }
     fs->helper_pid = event_helper_pid(fs->helper);
-    struct zkc_callbacks callbacks = { refetch_on_watch, on_state, refetch_watch_bytes, fs };
+    struct zkc_callbacks callbacks = { on_watch, on_state, refetch_watch_bytes, fs };
     fs->zkc = zkc_new(&fs->options, &callbacks);
     fs->cache.new_perms =
         perms_granted(zkc_new_acl(fs->zkc), fs->options.auths, fs->options.auth_count);
@@ -251,6 +260,7 @@ static void wind_down(void *arg)
     away_stop(fs);
     zkc_drain(fs->zkc, DRAIN_MS);
     zkc_stop(fs->zkc);
+    lock_stop(fs);
     notify_stop(fs);
 }
 

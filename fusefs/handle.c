@@ -92,6 +92,37 @@ bool handle_any_behind(const struct inode *inode)
     return false;
 }
 
+bool handle_any_lock_failed(const struct inode *inode)
+{
+    list_for_each (l, &inode->handles) {
+        if (!handle_is_lock_in_order(list_entry(l, struct handle, link))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool handle_start_over(struct handle *h)
+{
+    struct value *now = h->node->value;
+    if (h->is_text || h->is_dirty || h->committing) {
+        return false;
+    }
+    h->has_data = false; /* what has been committed */
+    h->len = 0;
+    h->any_version = false;
+    if (!h->value || h->value == now || h->value->mzxid == h->node->stat.mzxid) {
+        return false;
+    }
+    value_unref(h->value);
+    h->value = now ? value_ref(now) : NULL;
+    h->was_read = false;
+    if (h->is_cached) {
+        h->inode->page_mzxid = h->node->stat.mzxid;
+    }
+    return h->is_cached;
+}
+
 bool handle_any_cached(const struct inode *inode)
 {
     list_for_each (l, &inode->handles) {

@@ -60,6 +60,9 @@ struct handle {
     bool is_dirty;       /* data differs from what ZooKeeper was last told */
     bool only_truncated; /* dirty, but nothing has been written: see commit.h */
     bool committing;     /* a commit is on its way */
+    bool is_locked;      /* a lock is held through it, see lock.h */
+    bool is_lock_lost;   /* one was, until it was lost: nothing can be read or written any more */
+    bool is_lock_doubtful; /* ... or nothing until it is known whether it was */
     struct list waiters; /* struct commit, for the next one */
     int64_t session_id;  /* control_make: that its znode lives in; 0: it outlives sessions */
     size_t cursor;       /* control_make: how much of the name has been read */
@@ -119,6 +122,16 @@ struct handle *handle_find_changed(const struct inode *inode, pid_t changer);
 /* Whether it sees another size than the published one, and lseek(SEEK_END) counts from that: a reader that
  * is behind, and a writer unless somebody reads through the page cache, for which the kernel has one size. */
 bool handle_has_own_size(const struct handle *h);
+/* A reader, or a writer that has nothing to be committed, goes to the current version. True: the kernel's
+ * pages are of another one. */
+bool handle_start_over(struct handle *h);
+static inline bool handle_is_lock_in_order(const struct handle *h)
+{
+    return !h->is_lock_lost && !h->is_lock_doubtful;
+}
+/* Attributes must not be cached: each read is to ask for them, and to be refused. */
+bool handle_any_lock_failed(const struct inode *inode);
+
 /* In data. */
 void handle_write(struct handle *h, const char *bytes, size_t len, off_t offset);
 void handle_truncate(struct handle *h, size_t len);

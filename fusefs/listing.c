@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/xalloc.h"
+#include "fusefs/lock_name.h"
 
 static int compare_names(const void *a, const void *b)
 {
@@ -15,13 +16,15 @@ struct listing *listing_new(const char *const *names, size_t count)
 {
     struct listing *l = xmalloc(sizeof(*l));
     l->refs = 1;
-    l->count = count;
+    l->count = 0;
     l->cap = count;
     l->names = xcalloc(count ? count : 1, sizeof(char *));
     for (size_t i = 0; i < count; i++) {
-        l->names[i] = xstrdup(names[i]);
+        if (!lock_name_is_hidden(names[i])) {
+            l->names[l->count++] = xstrdup(names[i]);
+        }
     }
-    qsort(l->names, count, sizeof(char *), compare_names);
+    qsort(l->names, l->count, sizeof(char *), compare_names);
     return l;
 }
 
@@ -75,7 +78,7 @@ static void make_private(struct listing **l)
 
 void listing_add(struct listing **l, const char *name)
 {
-    if (listing_has(*l, name)) {
+    if (listing_has(*l, name) || lock_name_is_hidden(name)) {
         return;
     }
     make_private(l);

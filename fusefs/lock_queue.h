@@ -12,9 +12,9 @@
 #include "fusefs/lock_name.h"
 
 enum lock_place {
-    LOCK_ABSENT,   /* it has no entries */
-    LOCK_FIRST,    /* nobody is in its way: it holds the lock */
-    LOCK_BEHIND,   /* predecessor is in its way */
+    LOCK_ABSENT, /* it has no entries */
+    LOCK_FIRST,  /* nobody is in its way: it holds the lock */
+    LOCK_BEHIND, /* predecessor is in its way */
     LOCK_DEADLOCK, /* it holds a shared lock, and so does somebody in front of it who waits for that one to end */
 };
 
@@ -24,7 +24,8 @@ struct lock_claim {
     enum lock_mode mode;
     const char *const *mine; /* GUIDs of the same owner: not in its way */
     size_t mine_count;
-    bool holds_shared; /* it has a shared entry of the same GUID, to be replaced by this exclusive one */
+    bool
+        holds_shared; /* it has a shared entry of the same GUID, to be replaced by this exclusive one */
 };
 
 enum { LOCK_EXTRA_MAX = 12 };
@@ -33,7 +34,8 @@ struct lock_judgement {
     enum lock_place place;
     const char *names[LOCK_FORM_COUNT]; /* its entries by form; NULL: none */
     const char *predecessor;            /* LOCK_BEHIND */
-    const char *extra[LOCK_EXTRA_MAX];  /* its entries of a create that was sent twice, to be deleted */
+    const char
+        *extra[LOCK_EXTRA_MAX]; /* its entries of a create that was sent twice, to be deleted */
     size_t extra_count;
 };
 

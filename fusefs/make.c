@@ -14,6 +14,7 @@
 #include "fusefs/fetch.h"
 #include "fusefs/fs.h"
 #include "fusefs/handle.h"
+#include "fusefs/lock_name.h"
 #include "fusefs/name.h"
 #include "fusefs/ops.h"
 #include "fusefs/request.h"
@@ -293,6 +294,32 @@ static void gone_send(struct gone *g)
     zkc_delete(g->r.fs->zkc, g->path, -1, on_gone, g);
 }
 
+/* A directory in which there is nothing but queues of files' locks that nobody holds is empty. */
+static void on_queue_gone(void *arg, const struct zkc_result *result)
+{
+    (void)arg;
+    (void)result; /* whether all are gone shows when the directory is deleted */
+}
+
+static void on_gone_listed(void *arg, const struct zkc_result *result)
+{
+    struct gone *g = arg;
+    bool is_empty = result->rc == ZOK && g->resends++ < RESEND_MAX;
+    for (int i = 0; is_empty && i < result->names->count; i++) {
+        is_empty = lock_name_is_queue(result->names->data[i]);
+    }
+    for (int i = 0; is_empty && i < result->names->count; i++) {
+        char *path = name_join(g->path, result->names->data[i]);
+        zkc_delete(g->r.fs->zkc, path, -1, on_queue_gone, NULL);
+        free(path);
+    }
+    if (is_empty) {
+        gone_send(g);
+    } else {
+        gone_end(g, ENOTEMPTY);
+    }
+}
+
 static void on_gone_checked(void *arg, const struct zkc_result *result)
 {
     struct gone *g = arg;
@@ -313,6 +340,8 @@ static void on_gone(void *arg, const struct zkc_result *result)
         zkc_exists(g->r.fs->zkc, g->path, 0, on_gone_checked, g);
     } else if (result->rc == ZNONODE && g->resends > 0) {
         gone_end(g, 0); /* the first request did arrive */
+    } else if (result->rc == ZNOTEMPTY && g->not_empty == ENOTEMPTY) {
+        zkc_children(g->r.fs->zkc, g->path, 0, on_gone_listed, g);
     } else {
         gone_end(g, result->rc == ZNOTEMPTY ? g->not_empty : errno_from_zk(result->rc));
     }

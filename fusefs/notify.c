@@ -24,12 +24,16 @@ enum notice_type {
     NOTICE_ACL,
     NOTICE_ATTR,
     NOTICE_FORGET,
+    NOTICE_PAGES,
+    NOTICE_AFTER, /* nothing for the kernel */
 };
 
 struct notice {
     struct queue_item item; /* first: the queue hands it back */
     enum notice_type type;
-    struct inode *inode; /* referenced */
+    struct inode *inode; /* referenced; NULL: NOTICE_AFTER */
+    void (*after)(struct fusefs *fs, uint64_t id);
+    uint64_t id;
 };
 
 _Static_assert(STATS_EVENT_COUNT == EVENT_ATTRIB + 1, "one counter for each kind of event");
@@ -127,6 +131,20 @@ void notify_session_changed(struct fusefs *fs)
         push_locked(fs, NOTICE_DATA, file);
     }
     fs_unlock(fs);
+}
+
+void notify_pages_locked(struct fusefs *fs, struct inode *inode)
+{
+    push_locked(fs, NOTICE_PAGES, inode);
+}
+
+void notify_after_locked(struct fusefs *fs, void (*fn)(struct fusefs *fs, uint64_t id), uint64_t id)
+{
+    struct notice *n = xcalloc(1, sizeof(*n));
+    n->type = NOTICE_AFTER;
+    n->after = fn;
+    n->id = id;
+    thread_queue_push(&fs->notices, &n->item);
 }
 
 void notify_forget_everything(struct fusefs *fs)
@@ -370,11 +388,21 @@ static void carry_out(struct fusefs *fs, enum notice_type type, const struct tas
             drop_entry(fs, t);
         }
         break;
+    case NOTICE_PAGES:
+        invalidate_inode(fs, t, false);
+        break;
+    case NOTICE_AFTER:
+        break;
     }
 }
 
 static void finish(struct fusefs *fs, struct notice *n)
 {
+    if (n->type == NOTICE_AFTER) {
+        n->after(fs, n->id);
+        free(n);
+        return;
+    }
     fs_lock(fs);
     inode_unref(&fs->cache.table, n->inode);
     fs_unlock(fs);
@@ -389,7 +417,7 @@ static void *notify_main(void *arg)
         while (next) {
             struct notice *n = (struct notice *)next;
             next = next->next;
-            if (!atomic_load(&fs->stopping)) {
+            if (n->type != NOTICE_AFTER && !atomic_load(&fs->stopping)) {
                 struct task t = take_task(fs, n);
                 if (!t.is_void) {
                     carry_out(fs, n->type, &t);

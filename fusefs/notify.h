@@ -24,6 +24,11 @@ void notify_stop(struct fusefs *fs);
 void notify_on_change(void *owner, enum change change, struct inode *inode);
 /* The session's state has changed: MODIFY on .zk/session, if the kernel knows it. */
 void notify_session_changed(struct fusefs *fs);
+/* The kernel drops its pages of the file; fs->lock is held. */
+void notify_pages_locked(struct fusefs *fs, struct inode *inode);
+/* Calls fn, on the notify thread, once the kernel has been told of everything queued so far; fs->lock is
+ * held. */
+void notify_after_locked(struct fusefs *fs, void (*fn)(struct fusefs *fs, uint64_t id), uint64_t id);
 /* With offline=error: the kernel forgets everything that it keeps. */
 void notify_forget_everything(struct fusefs *fs);
 

@@ -3,8 +3,8 @@
 #define FUSEFS_OPS_H
 
 /*
- * The FUSE operations, by family: ops_meta.c (names and attributes), ops_dir.c (what changes a directory), ops_readdir.c
- *, ops_rename.c, ops_file.c, ops_xattr.c. Each function ends in exactly one reply: at once if the
+ * The FUSE operations, by family: ops_meta.c (names and attributes), ops_dir.c (what changes a directory), ops_readdir.c,
+ * ops_rename.c, ops_file.c, ops_lock.c, ops_xattr.c. Each function ends in exactly one reply: at once if the
  * cache can answer, otherwise from zkc's completion thread. What they share is in ops_meta.c.
  */
 #include <fuse3/fuse_lowlevel.h>
@@ -23,6 +23,7 @@ void ops_rename_fill(struct fuse_lowlevel_ops *ops);
 void ops_file_fill(struct fuse_lowlevel_ops *ops);
 void ops_xattr_fill(struct fuse_lowlevel_ops *ops);
 void ops_poll_fill(struct fuse_lowlevel_ops *ops);
+void ops_lock_fill(struct fuse_lowlevel_ops *ops);
 
 /* Start of every operation: counts it. */
 struct fusefs *ops_begin(fuse_req_t req, enum stats_op op);

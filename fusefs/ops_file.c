@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -15,6 +14,7 @@
 #include "fusefs/errno_map.h"
 #include "fusefs/fetch.h"
 #include "fusefs/handle.h"
+#include "fusefs/lock.h"
 #include "fusefs/notify.h"
 #include "fusefs/request.h"
 #include "fusefs/scratch.h"
@@ -303,7 +303,9 @@ static void on_transfer_loaded(void *arg, int rc)
     }
     fs_unlock(fs);
     if (request_claim(&t->r)) {
-        if (rc != ZOK && !t->handle->value) {
+        if (!handle_is_lock_in_order(t->handle)) {
+            fuse_reply_err(t->r.req, EIO); /* lost while it waited for the value */
+        } else if (rc != ZOK && !t->handle->value) {
             fuse_reply_err(t->r.req, rc == ZNONODE ? ESTALE : errno_from_zk(rc));
         } else if (t->bytes) {
             reply_write(fs, t->r.req, t->handle, t->bytes, t->len, t->offset);
@@ -334,11 +336,14 @@ static void transfer_load(struct fusefs *fs, fuse_req_t req, struct handle *h, c
 /* A reader that starts over wants the current value, which may not be kept; the lock is held. */
 static bool must_load(struct fusefs *fs, const struct handle *h, off_t offset)
 {
-    if (h->is_text || h->is_cached || scratch_is(h->inode) || (h->has_data && !h->is_append)) {
+    if (h->is_text || scratch_is(h->inode) || (h->has_data && !h->is_append)) {
         return false;
     }
     if (!h->value) {
         return true;
+    }
+    if (h->is_cached) {
+        return false;
     }
     const struct inode *node = h->node;
     return offset == 0 && !h->is_writable && !node->dead && node->kind == INODE_FILE &&
@@ -351,7 +356,7 @@ static void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
     (void)ino;
     struct fusefs *fs = ops_begin(req, STATS_READ);
     struct handle *h = handle_from_fh(fi->fh);
-    int err = h->is_text ? 0 : ops_gate(fs);
+    int err = !handle_is_lock_in_order(h) ? EIO : h->is_text ? 0 : ops_gate(fs);
     if (err) {
         fuse_reply_err(req, err);
         return;
@@ -380,7 +385,7 @@ static void ops_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t si
         h->ops->write(fs, req, h, buf, size, offset);
         return;
     }
-    int err = copy_in(fs, req, h, buf, size, offset);
+    int err = handle_is_lock_in_order(h) ? copy_in(fs, req, h, buf, size, offset) : EIO;
     if (err < 0) {
         transfer_load(fs, req, h, buf, size, offset);
     } else if (err) {
@@ -402,7 +407,14 @@ static void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     } else if (h->ops && h->ops->flush) {
         h->ops->flush(fs, req, h);
     } else {
-        commit_flush(fs, req, h);
+        fs_lock(fs);
+        handle_ref(h);
+        fs_unlock(fs);
+        commit_flush(fs, req, h); /* sent before the lock is given back */
+        lock_drop_owner(fs, h, fi->lock_owner);
+        fs_lock(fs);
+        handle_unref(&fs->cache, h);
+        fs_unlock(fs);
     }
 }
 
@@ -431,6 +443,7 @@ static void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
         } else {
             commit_release(fs, h);
         }
+        lock_drop_handle(fs, h);
         fs_lock(fs);
         bool is_lost = h->is_dirty && !h->committing && !h->only_truncated && !h->is_spoiled;
         handle_release(&fs->cache, h);
@@ -455,36 +468,6 @@ static void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset
     fuse_reply_err(req, fi->fh == HANDLE_HELPER_FH ? 0 : EOPNOTSUPP);
 }
 
-/* ---- locks --------------------------------------------------------------------------------------------------------- */
-
-/* Without these the kernel would lock on this host alone and call it success. */
-static void ops_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock)
-{
-    (void)ino;
-    (void)fi;
-    (void)lock;
-    ops_begin(req, STATS_LOCK);
-    fuse_reply_err(req, ENOLCK);
-}
-
-static void ops_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock,
-                      int sleep)
-{
-    (void)ino;
-    (void)fi;
-    (void)sleep;
-    ops_begin(req, STATS_LOCK);
-    fuse_reply_err(req, lock->l_type == F_UNLCK ? 0 : ENOLCK);
-}
-
-static void ops_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op)
-{
-    (void)ino;
-    (void)fi;
-    ops_begin(req, STATS_LOCK);
-    fuse_reply_err(req, op & LOCK_UN ? 0 : ENOLCK);
-}
-
 void ops_file_fill(struct fuse_lowlevel_ops *ops)
 {
     ops->open = ops_open;
@@ -494,7 +477,4 @@ void ops_file_fill(struct fuse_lowlevel_ops *ops)
     ops->fsync = ops_fsync;
     ops->release = ops_release;
     ops->fallocate = ops_fallocate;
-    ops->getlk = ops_getlk;
-    ops->setlk = ops_setlk;
-    ops->flock = ops_flock;
 }

@@ -15,6 +15,7 @@
 #include "fusefs/fetch.h"
 #include "fusefs/handle.h"
 #include "fusefs/listing.h"
+#include "fusefs/lock_name.h"
 #include "fusefs/name.h"
 #include "fusefs/notify.h"
 #include "fusefs/readahead.h"
@@ -166,7 +167,8 @@ static enum lookup_step look(struct lookup *l, struct fuse_entry_param *e)
     bool is_unknown = !child || child->kind == INODE_UNKNOWN;
     if (is_unknown && (l->was_read || (!is_connected && !is_listed))) {
         /* The directory's watch tells when the name appears. */
-        bool is_told = !is_listed && dir->kids_watched && !l->was_refused;
+        bool is_told = !is_listed && dir->kids_watched && !l->was_refused &&
+                       !lock_name_is_hidden(l->name);
         e->entry_timeout = is_told ? FOREVER : 0;
         return LOOKUP_ABSENT;
     }
@@ -456,6 +458,11 @@ static void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
         return;
     }
     struct handle *h = fi && !inode_is_dir(inode) ? handle_from_fh(fi->fh) : NULL;
+    if (h && !handle_is_lock_in_order(h)) {
+        fuse_reply_err(req, EIO);
+        ops_put_inode(fs, inode);
+        return;
+    }
     if (is_current) {
         reply_attr(fs, req, inode, h);
         ops_put_inode(fs, inode);
@@ -583,7 +590,7 @@ static bool setattr_at_once(struct fusefs *fs, struct inode *inode, const struct
         fs_unlock(fs);
         return true;
     }
-    if (!(to_set & stored)) {
+    if (!(to_set & stored) || inode->kind == INODE_CONTROL_LOCK) {
         return true; /* accepted, not kept */
     }
     if (to_set & FUSE_SET_ATTR_SIZE) {

@@ -15,6 +15,7 @@
 #include "fusefs/control_make.h"
 #include "fusefs/errno_map.h"
 #include "fusefs/fetch.h"
+#include "fusefs/lock.h"
 #include "fusefs/request.h"
 
 static const char prefix[] = "user.zk.";
@@ -25,6 +26,9 @@ static const char *const attributes[] = { "czxid",      "mzxid",       "pzxid", 
                                           "dataLength", "numChildren", "ephemeralOwner", "acl",
                                           "kind",       "path" };
 enum { ATTRIBUTE_COUNT = sizeof(attributes) / sizeof(attributes[0]) };
+
+/* Not among the attributes of a znode: only who holds a lock through this mount has it. */
+static const char fence_attribute[] = "user.zk.fence";
 
 /* The part after user.zk., or NULL if it is none of ours. */
 static const char *attribute_of(const char *name)
@@ -177,6 +181,30 @@ static void get_attribute(struct fusefs *fs, fuse_req_t req, struct inode *inode
     free(path);
 }
 
+static void reply_fence(struct fusefs *fs, fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+    int err = 0;
+    struct inode *inode = ops_get_inode(fs, ino, &err);
+    if (!inode) {
+        fuse_reply_err(req, err);
+        return;
+    }
+    bool stands_for_dir =
+        inode->kind == INODE_CONTROL_LOCK || inode->kind == INODE_CONTROL_DATA;
+    const struct inode *node = stands_for_dir ? inode->parent->parent : inode;
+    int64_t fence = lock_fence(fs, node, fuse_req_ctx(req)->pid);
+    ops_put_inode(fs, inode);
+    if (fence == 0) {
+        fuse_reply_err(req, ENODATA);
+        return;
+    }
+    struct buf text;
+    buf_init(&text);
+    buf_printf(&text, "0x%" PRIx64, (uint64_t)fence);
+    reply_bytes(req, &text, size);
+    buf_fini(&text);
+}
+
 /* There are no others. To say so, and not that this file has none, lets ls -l ask once and not for every file
  * (security.selinux, system.posix_acl_access). */
 static int no_attribute_errno(const char *name)
@@ -211,6 +239,10 @@ static struct inode *get_bearer(struct fusefs *fs, fuse_ino_t ino, int *err)
 static void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
     struct fusefs *fs = ops_begin(req, STATS_GETXATTR);
+    if (strcmp(name, fence_attribute) == 0) {
+        reply_fence(fs, req, ino, size);
+        return;
+    }
     const char *attribute = attribute_of(name);
     if (!attribute) {
         fuse_reply_err(req, no_attribute_errno(name));

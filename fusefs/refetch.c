@@ -183,6 +183,7 @@ size_t refetch_watch_bytes(void *owner)
         size_t watches = (size_t)inode->data_watched + inode->kids_watched;
         bytes += watches > 0 ? watches * (strlen(inode->path) + 4) : 0;
     }
+    bytes += lock_watch_bytes_locked(fs);
     fs_unlock(fs);
     return bytes;
 }

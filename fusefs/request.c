@@ -17,8 +17,14 @@ static void on_interrupt(fuse_req_t req, void *arg)
         r->interrupted = true;
         return;
     }
+    struct fusefs *fs = r->fs;
+    void (*tell)(struct fusefs *fs, uint64_t id) = r->on_interrupted;
+    uint64_t id = r->id;
     if (claim(r)) {
         fuse_reply_err(req, EINTR);
+        if (tell) {
+            tell(fs, id);
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 #include <fuse3/fuse_lowlevel.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct fusefs;
 
@@ -20,6 +21,9 @@ struct request {
     pthread_t starter;
     bool is_starting; /* only starter looks at it */
     bool interrupted; /* while starting */
+    /* May be NULL; called with id after EINTR was answered, when r may be gone already. */
+    void (*on_interrupted)(struct fusefs *fs, uint64_t id);
+    uint64_t id;
 };
 
 /* From the worker that received the request. False if it was interrupted before and has been answered. */

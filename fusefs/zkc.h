@@ -129,6 +129,12 @@ void zkc_multi(struct zkc *z, const struct zkc_step *steps, int count, zkc_done_
 
 /* What new znodes get: the acl= option, else the open ACL. */
 const struct ACL_vector *zkc_new_acl(const struct zkc *z);
+/* Whether this rc of a write leaves open if it was done. */
+static inline bool zkc_is_unknown(int rc)
+{
+    return rc == ZCONNECTIONLOSS || rc == ZOPERATIONTIMEOUT;
+}
+
 bool zkc_is_connected(struct zkc *z);
 bool zkc_is_offline(struct zkc *z);
 /* Of the session that is, or was last, connected. */

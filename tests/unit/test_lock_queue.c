@@ -11,9 +11,9 @@
 
 #include "fusefs/lock_queue.h"
 
-#define A "a0000000000000000000000000000001"
-#define B "b0000000000000000000000000000002"
-#define C "c0000000000000000000000000000003"
+#define A      "a0000000000000000000000000000001"
+#define B      "b0000000000000000000000000000002"
+#define C      "c0000000000000000000000000000003"
 #define B_UUID "b0000000-0000-0000-0000-000000000002"
 
 /* Names as the clients made them (kazoo 2.8, Curator 5.4). */
@@ -69,7 +69,9 @@ static void test_parse(void **state)
 static void test_printed_names_are_parsed(void **state)
 {
     (void)state;
-    static const uint8_t bytes[16] = { 0x3f, 0xa9, 0x00, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13 };
+    static const uint8_t bytes[16] = {
+        0x3f, 0xa9, 0x00, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
+    };
     char guid[LOCK_GUID_SIZE];
     lock_name_guid(bytes, guid);
     assert_string_equal(guid, "dfa9000102030405060708090a0b0c0d");

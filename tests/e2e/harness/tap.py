@@ -32,6 +32,7 @@ class Tap:
         self.bench, self.target_port = bench, target_port
         self.asked = []
         self.reachable = True
+        self._answers_get_lost = False
         self._flowing = threading.Event()
         self._flowing.set()
         self._loss = self._lost_xid = None
@@ -55,6 +56,12 @@ class Tap:
 
     def mend(self):
         self.reachable = True
+        self._answers_get_lost = False
+
+    def lose_answers(self):
+        """What the server says is lost until cut() and mend(); requests arrive."""
+        self.bench.expect_log(BROKEN_LINE)
+        self._answers_get_lost = True
 
     def hold(self):
         """The line goes silent: nothing passes until release(). Requests are seen all the same."""
@@ -110,7 +117,8 @@ class Tap:
     def _pump(self, source, sink, is_request):
         """Reads along without end; what was read is passed on by a thread of its own, in its time."""
         pieces = queue.Queue()
-        threading.Thread(target=self._pass_on, args=(pieces, sink), daemon=True).start()
+        passing_on = (pieces, sink, is_request)
+        threading.Thread(target=self._pass_on, args=passing_on, daemon=True).start()
         pending, frames = b"", 0
         try:
             while piece := source.recv(65536):
@@ -124,11 +132,12 @@ class Tap:
             pass
         pieces.put(None)
 
-    def _pass_on(self, pieces, sink):
+    def _pass_on(self, pieces, sink, is_request):
         try:
             while piece := pieces.get():
                 self._flowing.wait()
-                sink.sendall(piece)
+                if is_request or not self._answers_get_lost:
+                    sink.sendall(piece)
             sink.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
