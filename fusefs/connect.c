@@ -61,6 +61,9 @@ static int probe_errno(struct probe *p)
     }
 }
 
+/* A refused identity leaves the probe without an answer. */
+enum { AUTH_CHECK_MS = 100 };
+
 static int probe_wait(struct fusefs *fs, struct probe *p, int timeout_ms)
 {
     struct pollfd fds[] = { { .fd = p->done_fd, .events = POLLIN },
@@ -68,8 +71,12 @@ static int probe_wait(struct fusefs *fs, struct probe *p, int timeout_ms)
     int64_t deadline_ms = clock_now_ms() + timeout_ms;
     for (;;) {
         int64_t left_ms = deadline_ms - clock_now_ms();
-        int n = poll(fds, 2, left_ms > 0 ? (int)left_ms : 0);
-        if (n == 0) {
+        int slice_ms = left_ms < AUTH_CHECK_MS ? (int)left_ms : AUTH_CHECK_MS;
+        int n = poll(fds, 2, slice_ms > 0 ? slice_ms : 0);
+        if (n == 0 && zkc_is_auth_refused(fs->zkc)) {
+            return -EACCES;
+        }
+        if (n == 0 && left_ms <= AUTH_CHECK_MS) {
             return -ETIMEDOUT;
         }
         if (n > 0) {

@@ -90,7 +90,8 @@ static const struct option_row rows[] = {
           "identities of auth_file"),
     FLAG("strict", strict, "refuse chmod, chown and explicit times (EPERM), which\n"
          "cannot be stored"),
-    FLAG("allow_other", allow_other, "let other users enter the mount"),
+    FLAG("allow_other", allow_other, "let other users enter the mount, as far as the mode\n"
+         "bits allow: implies default_permissions"),
     FLAG("default_permissions", default_permissions, "let the kernel check the mode bits"),
     FLAG("debug", debug, "log each request; stay in the foreground"),
 
@@ -443,7 +444,8 @@ static void mount_options_start(struct fusefs_options *o)
     if (o->allow_other) {
         mount_option_add(o, "allow_other");
     }
-    if (o->default_permissions) {
+    /* Or everybody could do with the mount's identity whatever the mode bits say. */
+    if (o->default_permissions || o->allow_other) {
         mount_option_add(o, "default_permissions");
     }
 }

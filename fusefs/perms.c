@@ -14,13 +14,29 @@ static bool is_same_user(const char *a, const char *b)
     return len == strcspn(b, ":") && memcmp(a, b, len) == 0;
 }
 
+/* "auth" stands for all identities in the ACL of what is to be created. */
 static bool may_match(const struct Id *id, const struct fusefs_auth *auths, size_t auth_count)
 {
-    if (strcmp(id->scheme, "digest") != 0) {
+    if (strcmp(id->scheme, "world") == 0 || strcmp(id->scheme, "ip") == 0 ||
+        strcmp(id->scheme, "auth") == 0) {
         return true;
     }
+    bool is_digest = strcmp(id->scheme, "digest") == 0;
     for (size_t i = 0; i < auth_count; i++) {
-        if (strcmp(auths[i].scheme, "digest") == 0 && is_same_user(auths[i].credentials, id->id)) {
+        if (strcmp(auths[i].scheme, id->scheme) == 0 &&
+            (!is_digest || is_same_user(auths[i].credentials, id->id))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The ensemble lets this user do everything, if it knows him at all. */
+static bool may_be_super(const struct fusefs_auth *auths, size_t auth_count)
+{
+    for (size_t i = 0; i < auth_count; i++) {
+        if (strcmp(auths[i].scheme, "digest") == 0 &&
+            is_same_user(auths[i].credentials, "super:")) {
             return true;
         }
     }
@@ -30,7 +46,7 @@ static bool may_match(const struct Id *id, const struct fusefs_auth *auths, size
 unsigned perms_granted(const struct ACL_vector *acl, const struct fusefs_auth *auths,
                        size_t auth_count)
 {
-    unsigned perms = 0;
+    unsigned perms = may_be_super(auths, auth_count) ? PERMS_ALL : 0;
     for (int i = 0; i < acl->count; i++) {
         if (may_match(&acl->data[i].id, auths, auth_count)) {
             perms |= (unsigned)acl->data[i].perms;

@@ -4,8 +4,8 @@
 
 /*
  * What an ACL lets this session do, for the mode bits that stat(2) shows. A hint: the server decides. Where
- * it cannot be told here (an address, a certificate, a digest that would have to be computed) the answer is
- * yes. Pure.
+ * it cannot be told here (an address, another scheme of auth_file=, a digest that would have to be computed) the
+ * answer is yes. Pure.
  */
 #include <stddef.h>
 #include <sys/types.h>

@@ -140,8 +140,23 @@ static void on_expired(struct zkc *z, const char *why)
     z->expiries++;
     pthread_cond_signal(&z->wake);
     pthread_mutex_unlock(&z->lock);
-    log_warn("zkc", "%s, opening a new session", why);
+    if (why) {
+        log_warn("zkc", "%s, opening a new session", why);
+    }
     z->callbacks.on_state(z->callbacks.owner, ZKC_EXPIRED);
+}
+
+/* The server has closed the session. Another may know the identity, or this one at another time. */
+static void on_auth_refused(struct zkc *z)
+{
+    pthread_mutex_lock(&z->lock);
+    bool is_news = !z->auth_refused;
+    z->auth_refused = true;
+    pthread_mutex_unlock(&z->lock);
+    if (is_news) {
+        log_error("zkc", "the server refuses an identity of auth_file=%s", z->options->auth_file);
+    }
+    on_expired(z, is_news ? "authentication failed" : NULL);
 }
 
 static void on_session(zhandle_t *zh, int type, int state, const char *path, void *context)
@@ -156,7 +171,7 @@ static void on_session(zhandle_t *zh, int type, int state, const char *path, voi
     } else if (state == ZOO_EXPIRED_SESSION_STATE) {
         on_expired(z, "session expired");
     } else if (state == ZOO_AUTH_FAILED_STATE) {
-        on_expired(z, "authentication failed");
+        on_auth_refused(z);
     } else {
         on_disconnected(z);
     }
@@ -519,6 +534,14 @@ bool zkc_is_connected(struct zkc *z)
     bool connected = z->connected;
     pthread_mutex_unlock(&z->lock);
     return connected;
+}
+
+bool zkc_is_auth_refused(struct zkc *z)
+{
+    pthread_mutex_lock(&z->lock);
+    bool refused = z->auth_refused;
+    pthread_mutex_unlock(&z->lock);
+    return refused;
 }
 
 bool zkc_is_offline(struct zkc *z)

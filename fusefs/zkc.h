@@ -137,6 +137,8 @@ static inline bool zkc_is_unknown(int rc)
 
 bool zkc_is_connected(struct zkc *z);
 bool zkc_is_offline(struct zkc *z);
+/* The ensemble has refused an identity, and goes on doing so. */
+bool zkc_is_auth_refused(struct zkc *z);
 /* Of the session that is, or was last, connected. */
 int64_t zkc_session_id(struct zkc *z);
 void zkc_get_info(struct zkc *z, struct zkc_info *out);

@@ -98,6 +98,7 @@ static void on_answer(struct zkc_call *call, struct zkc_result *result)
     }
     z->in_flight_count--;
     note_zxid_locked(z, result->rc == ZOK ? result->stat : NULL);
+    z->auth_refused = z->auth_refused && zkc_is_lost(result->rc);
     if (zkc_is_lost(result->rc)) {
         if (zkc_call_is_read(call) && !z->stopping) {
             zkc_call_park_locked(z, call);

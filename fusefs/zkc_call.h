@@ -45,6 +45,7 @@ struct zkc {
     bool connected;         /* by lock */
     bool read_only;         /* by lock */
     bool offline;           /* by lock */
+    bool auth_refused;      /* by lock: an identity, at the last try */
     bool doubtful;          /* by lock */
     int timeout_ms;         /* by lock; negotiated */
     bool reopen;            /* by lock: the session is beyond repair */

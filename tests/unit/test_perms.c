@@ -16,6 +16,9 @@ static char world[] = "world";
 static char anyone[] = "anyone";
 static char ip[] = "ip";
 static char address[] = "10.0.0.1";
+static char x509[] = "x509";
+static char super_password[] = "super:pw";
+static char superb_password[] = "superb:pw";
 static char password[] = "bob:pw";
 
 static unsigned granted(struct ACL *entries, int count, bool with_bob)
@@ -34,6 +37,19 @@ static void test_only_what_can_match_counts(void **state)
     assert_int_equal(granted(entries, 1, false), 0);
     struct ACL by_address[] = { { 3, { ip, address } } };
     assert_int_equal(granted(by_address, 1, false), 3);
+    struct ACL by_certificate[] = { { 3, { x509, anyone } } };
+    assert_int_equal(granted(by_certificate, 1, true), 0);
+}
+
+static void test_super_user(void **state)
+{
+    (void)state;
+    struct ACL entries[] = { { 1, { digest, bob } } };
+    struct ACL_vector acl = { 1, entries };
+    struct fusefs_auth super = { digest, super_password };
+    assert_int_equal(perms_granted(&acl, &super, 1), PERMS_ALL);
+    struct fusefs_auth similar = { digest, superb_password };
+    assert_int_equal(perms_granted(&acl, &similar, 1), 0);
 }
 
 static void test_mode(void **state)
@@ -52,6 +68,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_only_what_can_match_counts),
+        cmocka_unit_test(test_super_user),
         cmocka_unit_test(test_mode),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
