@@ -100,6 +100,7 @@ struct inode {
     /* Open handles, see handle.h. */
     struct list handles;
     unsigned holders;    /* open files of the control directory that made it, see control_make.h */
+    unsigned deleting;   /* deletes under way: their own watches need no answer */
     unsigned closing;    /* setData under way for files that are closed already */
     unsigned writers;    /* handles open for write */
     int64_t told;        /* the state that whoever polls is told of, see ops_poll.h */

@@ -261,27 +261,45 @@ void make_node(struct fusefs *fs, fuse_req_t req, struct inode *take_dir, const 
 
 struct gone {
     struct request r;
-    struct inode *dir; /* referenced */
-    char *path;        /* owned */
-    int64_t czxid;     /* of the life that is to end; 0: not known */
+    struct inode *dir;   /* referenced */
+    struct inode *inode; /* referenced; what is to be deleted, if that is known */
+    char *path;          /* owned */
+    int64_t czxid;       /* of the life that is to end; 0: not known */
     int not_empty;
     int resends;
 };
 
+/* What is known now; true: it has to be asked. The lock is held. */
+static bool gone_learn(struct gone *g, int err)
+{
+    struct cache *c = &g->r.fs->cache;
+    struct inode *inode = inode_find_path(&c->table, g->path);
+    bool is_known = inode && inode->stat_known && g->czxid != 0;
+    if (!err && inode && (!is_known || inode->stat.czxid == g->czxid)) {
+        inode_ref(inode);
+        cache_removed(c, inode);
+        inode_unref(&c->table, inode);
+    }
+    if (!g->inode) {
+        return false;
+    }
+    g->inode->deleting--;
+    return err && !g->inode->dead && !g->inode->data_watched;
+}
+
 static void gone_end(struct gone *g, int err)
 {
     struct fusefs *fs = g->r.fs;
-    if (!err) {
-        fs_lock(fs);
-        struct inode *inode = inode_find_path(&fs->cache.table, g->path);
-        if (inode && (!inode->stat_known || g->czxid == 0 || inode->stat.czxid == g->czxid)) {
-            inode_ref(inode);
-            cache_removed(&fs->cache, inode);
-            inode_unref(&fs->cache.table, inode);
-        }
-        fs_unlock(fs);
+    fs_lock(fs);
+    bool is_unsure = gone_learn(g, err);
+    fs_unlock(fs);
+    if (is_unsure) {
+        fetch_value(fs, g->inode, NULL, NULL);
     }
     request_reply_err(&g->r, err);
+    if (g->inode) {
+        ops_put_inode(fs, g->inode);
+    }
     ops_put_inode(fs, g->dir);
     free(g->path);
     free(g);
@@ -362,6 +380,10 @@ void make_gone(struct fusefs *fs, fuse_req_t req, struct inode *take_dir, const 
     g->path = name_join(take_dir->path, name);
     struct inode *inode = inode_find_path(&fs->cache.table, g->path);
     g->czxid = inode && inode->stat_known ? inode->stat.czxid : 0;
+    if (inode) {
+        g->inode = inode_ref(inode);
+        inode->deleting++;
+    }
     bool has_scratch = inode && inode->scratches > 0;
     fs_unlock(fs);
     if (!request_begin(&g->r, fs, req)) {

@@ -98,6 +98,8 @@ void refetch_on_watch(void *owner, int type, const char *path)
     if (inode && inode_is_znode(inode) && inode_is_needed(inode)) {
         if (type == ZOO_CHANGED_EVENT) {
             plan_refresh(fs, inode, &value, &stat);
+        } else if (type == ZOO_DELETED_EVENT && inode->deleting > 0) {
+            /* By ourselves; should it be otherwise, who deletes looks again. */
         } else if (type == ZOO_CHILD_EVENT) {
             kids = fetch_read_new(fs, inode, NULL);
             kids->is_alone = true;

@@ -394,6 +394,19 @@ def test_unlink_is_never_recursive(server, mount, zk):
     assert zk.get("/f/child")[0] == b"c"
 
 
+def test_unlink_is_one_request_and_a_look_at_the_directory(tap, new_mount, zk, bench):
+    mount = new_mount(hosts=tap.hosts)
+    zk.create("/d", None)
+    for number in range(20):
+        zk.create(f"/d/{number}", b"")
+    mount.shows("d/19")
+    os.listdir(mount / "d")
+    tap.forget()
+    bench.sh(f"rm {mount.path}/d/*")
+    kinds = [asked.op for asked in tap.asked]
+    assert kinds.count(z.DELETE) == 20 and z.GET_DATA not in kinds and z.EXISTS not in kinds
+
+
 def test_rmdir_of_what_got_a_child_elsewhere(mount, zk):
     (mount / "d").mkdir()
     zk.create("/d/child", b"")
