@@ -5,8 +5,10 @@
 #include <stdlib.h>
 
 #include "common/xalloc.h"
+#include "server/core/zxid.h"
 #include "server/store/txnlog_reader.h"
 #include "server/store/version_dir.h"
+#include "server/tree/mutant.h"
 
 /* ---- finding --------------------------------------------------------------------------------- */
 
@@ -107,12 +109,35 @@ struct log_bridge {
     bool is_observer;
 };
 
+
+/* S8: since it was looked for, a purge may have taken where the bridge began. */
+static int step_to(const struct log_dirs *dirs, int64_t after_zxid, struct txnlog_reader **reader)
+{
+    struct txnlog_entry entry;
+    bool is_epoch_start = zxid_counter(after_zxid) == 0; /* no txn has that zxid */
+    int rc = txnlog_reader_open(dirs->fs, dirs->log_dir, after_zxid - 1, dirs->entry_bytes_max,
+                                reader);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = txnlog_reader_next(*reader, &entry);
+    bool begins = rc == 1 && (is_epoch_start ? entry.previous_zxid != 0 : entry.zxid == after_zxid);
+    if (begins && !is_epoch_start) {
+        return 0;
+    }
+    txnlog_reader_close(*reader);
+    return !begins ? (rc < 0 ? rc : -ENODATA)
+                   : txnlog_reader_open(dirs->fs, dirs->log_dir, after_zxid, dirs->entry_bytes_max,
+                                        reader);
+}
+
 int log_bridge_open(const struct log_dirs *dirs, int64_t after_zxid, int64_t until_zxid,
                     bool is_observer, struct log_bridge **bridge)
 {
     struct txnlog_reader *reader;
-    int rc =
-        txnlog_reader_open(dirs->fs, dirs->log_dir, after_zxid, dirs->entry_bytes_max, &reader);
+    int rc = MUTANT(S8) ? txnlog_reader_open(dirs->fs, dirs->log_dir, after_zxid,
+                                             dirs->entry_bytes_max, &reader)
+                        : step_to(dirs, after_zxid, &reader);
     if (rc == 0) {
         *bridge = xcalloc(1, sizeof(**bridge));
         **bridge = (struct log_bridge){ reader, until_zxid, is_observer };

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "server/store/txnlog_reader.h"
+#include "server/tree/mutant.h"
 
 /* A start that makes a snapshot begins a new file, so there may be many short ones. */
 enum { FILES_MAX = 16 };
@@ -40,7 +41,7 @@ static void append(struct history_tail *tail, const struct txnlog_entry *entry, 
 static void forget_before_gap(struct history_tail *tail, const struct version_list *snapshots,
                               int64_t last, int64_t next)
 {
-    if (version_list_has_between(snapshots, last, next)) {
+    if (version_list_has_between(snapshots, last, next) && !MUTANT(S8)) {
         forget(tail);
         tail->before_zxid = next - 1;
     }

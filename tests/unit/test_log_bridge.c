@@ -163,6 +163,17 @@ static void test_reads_across_files_in_slices(void **state)
     assert_stream(f, 51, 90, true);
 }
 
+/* Across epochs the zxids would not show it. */
+static void test_S8_a_purge_that_took_the_beginning_is_an_error(void **state)
+{
+    struct fake_fs *f = *state;
+    struct log_dirs dirs = dirs_of(f);
+    struct log_bridge *b;
+    fixture_write_log(f, "/d", 0x100000001, 0x100000005);
+    assert_int_equal(log_bridge_open(&dirs, 30, 0x100000003, false, &b), -ENODATA);
+    assert_int_equal(log_bridge_open(&dirs, 0x100000000, 0x100000003, false, &b), -ENODATA);
+}
+
 static void test_a_log_that_ends_too_early_is_an_error(void **state)
 {
     struct fake_fs *f = *state;
@@ -185,6 +196,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_is_not_there_is_not_found, setup, teardown),
         cmocka_unit_test_setup_teardown(test_S8_a_hole_in_the_row_is_a_gap, setup, teardown),
         cmocka_unit_test_setup_teardown(test_S8_a_snapshot_between_two_neighbours_is_a_gap, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_S8_a_purge_that_took_the_beginning_is_an_error, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_reads_across_files_in_slices, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_log_that_ends_too_early_is_an_error, setup,
