@@ -182,7 +182,7 @@ sim-check: $(B)/bin/sim
 sim: $(B)/bin/sim ## simulate ensembles: SEEDS=1000 runs from seed FIRST=1 on; V=1 shows every step
 	@$< $(if $(filter 1,$(V)),-v) -j $(JOBS) $(FIRST) $(SEEDS)
 
-MUTANTS ?= E1 E2 E5 E6 S1 S2 S4 S5 S6 S11 S12 S13 L6 W1 W4 W5 SYNC
+MUTANTS ?= E1 E2 E3 E5 E6 S1 S2 S3 S4 S5 S6 S11 S12 S13 L6 W1 W2 W3 W4 W5 W6 W8 W11 SYNC
 sim-mutants: ## plant each of the bugs MUTANTS="E1 E2 ..." in a build of its own: the simulator must find it
 	@$(MAKE) --no-print-directory VARIANT=mutants build/mutants/bin/sim
 	@tests/sim/run-mutants build/mutants/bin/sim $(MUTANTS)

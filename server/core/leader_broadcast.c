@@ -270,7 +270,7 @@ void leader_on_ping_reply(struct zab *z, struct handler *h, const struct quorum_
         int64_t session_id = wire_long(&w);
         int32_t timeout_ms = wire_int(&w);
         struct session *s = session_find(z->sessions, session_id);
-        if (s) {
+        if (s && !MUTANT(W3)) {
             s->timeout_ms = timeout_ms;
             session_touch(z->sessions, s, z->now_ms);
         }

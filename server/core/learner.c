@@ -320,6 +320,9 @@ static void take_commit(struct zab *z, int64_t zxid)
         zab_look(z, "a commit of something never proposed");
         return;
     }
+    if (MUTANT(S3) && z->learner.state == LEARNER_ACKED) {
+        return;
+    }
     history_commit(&z->history, zxid);
     zab_deliver(z);
 }

@@ -193,7 +193,7 @@ static void on_request(struct peer *p, struct client *c, int32_t xid, int32_t ty
     bool ready = c->state == CLIENT_READY;
     bool goes_to_zab = is_submitted_type(type);
     bool submitted = ready && goes_to_zab && c->syncs_submitted == 0;
-    if (ready && !goes_to_zab && !client_first_pending(c)) {
+    if (ready && !goes_to_zab && (!client_first_pending(c) || MUTANT(W11))) {
         struct pending now = { .xid = xid, .type = type, .arrived_ms = p->now_ms };
         answer_read(p, c, &now, body);
         return;

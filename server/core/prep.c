@@ -540,7 +540,7 @@ static enum zk_err check_session(const struct prep_ctx *c)
     if (s->owner_sid == 0) {
         s->owner_sid = c->req->from_sid;
     }
-    return s->owner_sid == c->req->from_sid ? ZK_OK : ZK_SESSION_MOVED;
+    return s->owner_sid == c->req->from_sid || MUTANT(W6) ? ZK_OK : ZK_SESSION_MOVED;
 }
 
 /* ---- one op, multi, request -------------------------------------------------------------------------------- */

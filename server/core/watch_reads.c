@@ -2,6 +2,7 @@
 #include "server/core/watch_reads.h"
 
 #include "server/jute/opcode.h"
+#include "server/tree/mutant.h"
 
 static void answer_ok(const struct read *r)
 {
@@ -78,7 +79,7 @@ static int missed_event(enum rearm how, const struct znode *n, int64_t relative_
     if (how == REARM_DATA) {
         return n->stat.mzxid > relative_zxid ? EVENT_NODE_DATA_CHANGED : 0;
     }
-    return n->stat.pzxid > relative_zxid ? EVENT_NODE_CHILDREN_CHANGED : 0;
+    return n->stat.pzxid > relative_zxid && !MUTANT(W8) ? EVENT_NODE_CHILDREN_CHANGED : 0;
 }
 
 static void rearm(struct read *r, enum rearm how, struct vec paths, int64_t relative_zxid)

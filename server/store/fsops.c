@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/xalloc.h"
+#include "server/tree/mutant.h"
 
 /* ---- POSIX ----------------------------------------------------------------------------------- */
 
@@ -251,7 +252,7 @@ int fs_replace_file(const struct fsops *fs, const char *dir, const char *name, c
     if (rc == 0) {
         rc = fs->rename(fs->ctx, tmp, path);
     }
-    if (rc == 0) {
+    if (rc == 0 && !MUTANT(E3)) {
         rc = fs->fsync_dir(fs->ctx, dir);
     }
     free(tmp);

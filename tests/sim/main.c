@@ -25,9 +25,10 @@ enum zab_mutant zab_mutant;
 
 #define NAME(mutant) [MUTANT_##mutant] = #mutant
 static const char *const mutants[MUTANT_COUNT] = {
-    [MUTANT_NONE] = "", NAME(E1), NAME(E2), NAME(E5), NAME(E6),  NAME(S1),
-    NAME(S2),           NAME(S4), NAME(S5), NAME(S6), NAME(S11), NAME(S12),
-    NAME(S13),          NAME(L6), NAME(W1), NAME(W4), NAME(W5),  NAME(SYNC),
+    [MUTANT_NONE] = "", NAME(E1),  NAME(E2), NAME(E3),  NAME(E5),   NAME(E6), NAME(S1),
+    NAME(S2),           NAME(S3),  NAME(S4), NAME(S5),  NAME(S6),   NAME(S8), NAME(S11),
+    NAME(S12),          NAME(S13), NAME(L6), NAME(W1),  NAME(W2),   NAME(W3), NAME(W4),
+    NAME(W5),           NAME(W6),  NAME(W8), NAME(W11), NAME(SYNC),
 };
 
 static bool plant(const char *name)

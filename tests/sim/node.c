@@ -35,8 +35,7 @@ static void start_event(struct world *w, const struct event *ev)
     }
 }
 
-/* Its disk does not even let it start. */
-static void restart_later(struct world *w, const struct node *n)
+void node_restart_later(struct world *w, const struct node *n)
 {
     world_plan_event(w, RESTART_US + world_below(w, 1000000), NOBODY, start_event)->a = n->index;
 }
@@ -208,7 +207,7 @@ void node_start(struct world *w, struct node *n)
     fake_fs_fail_at(n->fs, 0, 0);
     if (rc != 0) {
         recovery_fini(&state);
-        restart_later(w, n);
+        node_restart_later(w, n);
         return;
     }
     n->tree = state.tree;
@@ -227,6 +226,7 @@ void node_start(struct world *w, struct node *n)
     n->was_serving = false;
     n->restarts++;
     node_reopen_log(n, state.last_zxid);
+    truth_durable(w, n, state.last_zxid);
     start_peer(w, n, &state, &epochs);
     recovery_fini(&state);
     node_finish_turn(w, n);

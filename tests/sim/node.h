@@ -52,7 +52,7 @@ struct node {
     struct snapshot_writer *writer;
     bool is_disk_bad;       /* a file call has failed: tried again from time to time */
     bool is_failure_untold; /* to be told to the core next */
-    bool is_snapping; /* SNAP_LOAD waits for its stream */
+    bool is_snapping;       /* SNAP_LOAD waits for its stream */
     int64_t snap_link;
     int64_t snap_zxid;
     uint64_t job_serial; /* the last SNAP_SAVE, LOG_TRUNCATE or RELOAD; an older one was given up */
@@ -63,6 +63,7 @@ struct node {
     uint64_t tick_serial;
     /* what the truth has seen of this life */
     int64_t seen_zxid;
+    int64_t durable_zxid;  /* survives lives: what the disk certainly has */
     int64_t appended_zxid; /* last one handed to the log; prev of the next */
     bool was_serving;
 };

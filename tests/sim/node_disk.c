@@ -78,6 +78,7 @@ static void log_event(struct world *w, const struct event *ev)
         return;
     }
     world_note(w, n->index, "synced", zxid, 0);
+    truth_durable(w, n, zxid);
     node_turn(w, n, (struct peer_event){ .type = PEER_LOG_SYNCED, .zxid = zxid });
 }
 
@@ -228,6 +229,9 @@ void node_truncate_log(struct world *w, struct node *n, int64_t zxid)
         disk_failed(w, n, "cannot truncate", rc);
         return;
     }
+    if (!is_refused) {
+        truth_durable(w, n, zxid);
+    }
     struct event *ev = world_plan_event(w, node_job_us(w, n), n->index,
                                         is_refused ? not_truncated_event : truncated_event);
     ev->a = zxid;
@@ -241,6 +245,13 @@ static void snap_saved_event(struct world *w, const struct event *ev)
         return; /* that role is over */
     }
     int rc = node_write_snapshot(n);
+    if (rc == 0 && w->is_hostile && world_chance(w, 10)) {
+        /* The old log stays behind, and ends before the tree. */
+        world_saw(w, SEEN_HALF_SAVED);
+        node_kill(w, n);
+        node_restart_later(w, n);
+        return;
+    }
     if (rc == 0) {
         rc = rebuild_from_snapshot(fake_fs_ops(n->fs), n->snapshot_dir, n->log_dir, ev->a);
     }
@@ -251,6 +262,7 @@ static void snap_saved_event(struct world *w, const struct event *ev)
         return;
     }
     node_reopen_log(n, ev->a);
+    truth_durable(w, n, ev->a);
     node_zab_turn(w, n, (struct zab_event){ .type = ZAB_ON_SNAP_SAVED });
 }
 
@@ -283,6 +295,7 @@ static int reload(struct world *w, struct node *n)
                                     state.snapshot_zxid };
     recovery_fini(&state);
     world_saw(w, SEEN_RELOAD);
+    truth_durable(w, n, disk.last_zxid);
     n->is_disk_bad = false;
     node_zab_turn(w, n, (struct zab_event){ .type = ZAB_ON_RELOADED, .disk = &disk });
     buf_fini(&tail.entries);

@@ -22,6 +22,8 @@ enum { FRAME_BYTES_MAX = 1048575 };
 /* One event through the core, with all that comes of it. */
 void node_turn(struct world *w, struct node *n, struct peer_event ev);
 void node_zab_turn(struct world *w, struct node *n, struct zab_event ev);
+/* Started again after a while, as by its init system. */
+void node_restart_later(struct world *w, const struct node *n);
 /* The end of a turn: tells the core what its actions came to, answers users, logs. */
 void node_finish_turn(struct world *w, struct node *n);
 /* The core alone: without what follows at the end of a turn. */

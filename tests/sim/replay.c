@@ -67,6 +67,19 @@ static void note_change(void *arg, const struct tree_change *change)
     snprintf(c->path, sizeof(c->path), "%.*s", change->path.len, (const char *)change->path.data);
 }
 
+/* W6: what a session asked for earlier, at a server that it has left, does not happen after the later. */
+static void check_session_order(const struct replay *r, const struct txn *txn)
+{
+    struct session_seen *s = truth_session(&r->w->truth, txn->hdr.session_id);
+    if (s && txn->hdr.cxid <= s->last_cxid) {
+        sim_fail(r->w, "0x%" PRIx64 ": session 0x%" PRIx64 " wrote %d, now %d", txn->hdr.zxid,
+                 s->session_id, s->last_cxid, txn->hdr.cxid);
+    }
+    if (s) {
+        s->last_cxid = txn->hdr.cxid;
+    }
+}
+
 /* W1: nobody writes after the end of its session, and nothing of it remains. */
 static void follow_sessions(struct replay *r, const struct txn *txn)
 {
@@ -80,9 +93,13 @@ static void follow_sessions(struct replay *r, const struct txn *txn)
                      "0x%" PRIx64 ": session 0x%" PRIx64 " has ended, its ephemerals have not",
                      txn->hdr.zxid, id);
         }
-    } else if (txn->hdr.type != OP_ERROR && !session_map_has(&r->sessions, id)) {
+    } else if (txn->hdr.type == OP_ERROR) {
+        return;
+    } else if (!session_map_has(&r->sessions, id)) {
         sim_fail(r->w, "0x%" PRIx64 ": session 0x%" PRIx64 " writes after its end", txn->hdr.zxid,
                  id);
+    } else {
+        check_session_order(r, txn);
     }
 }
 

@@ -74,7 +74,7 @@ static struct known_txn *insert(struct truth *t, int64_t zxid)
     return k;
 }
 
-static struct session_seen *find_session(const struct truth *t, int64_t session_id)
+struct session_seen *truth_session(const struct truth *t, int64_t session_id)
 {
     for (int64_t i = t->session_count - 1; i >= 0; i--) {
         if (t->sessions[i].session_id == session_id) {
@@ -94,12 +94,28 @@ static void check_expiry(struct world *w, const struct node *n, const void *entr
         return;
     }
     world_saw(w, SEEN_EXPIRY);
-    const struct session_seen *s = find_session(&w->truth, txn.hdr.session_id);
+    const struct session_seen *s = truth_session(&w->truth, txn.hdr.session_id);
     const int64_t unreported_us = 2500000;
     int64_t due_us = s ? s->touched_us + (int64_t)s->timeout_ms * 1000 / 5 * 4 - unreported_us : 0;
     if (w->now_us < due_us) {
         sim_fail(w, "server %d ends session 0x%" PRIx64 " %.3f ms before its time", n->index + 1,
                  txn.hdr.session_id, (double)(due_us - w->now_us) / 1000);
+    }
+}
+
+/* Only the leader of an epoch makes txns of it, one after the other (Integrity, LocalPrimaryOrder). */
+static void check_new(struct world *w, const struct node *n, int64_t zxid, int64_t prev)
+{
+    const struct zab *z = &n->peer->zab;
+    bool is_leaders = z->role == STATE_LEADING && z->leader.epoch == zxid_epoch(zxid);
+    /* It may have given up in the same step. */
+    if (!is_leaders && !(z->role == STATE_LOOKING && z->current_epoch == zxid_epoch(zxid))) {
+        sim_fail(w, "server %d logs 0x%" PRIx64 ", which no leader has made", n->index + 1, zxid);
+    }
+    bool is_next =
+        zxid_epoch(prev) == zxid_epoch(zxid) ? zxid == prev + 1 : zxid_counter(zxid) == 1;
+    if (!is_next) {
+        sim_fail(w, "server %d makes 0x%" PRIx64 " behind 0x%" PRIx64, n->index + 1, zxid, prev);
     }
 }
 
@@ -113,6 +129,7 @@ void truth_proposed(struct world *w, struct node *n, int64_t zxid, const void *e
     }
     n->appended_zxid = zxid;
     if (!k) {
+        check_new(w, n, zxid, prev);
         k = insert(t, zxid);
         k->prev = prev;
         k->logged_us = w->now_us;
@@ -146,6 +163,44 @@ static void add_committed(struct truth *t, int64_t zxid)
     t->committed[t->committed_count++] = zxid;
 }
 
+/* ---- what the disks hold ------------------------------------------------------------------ */
+
+/* Is zxid, which is committed or about to be, part of the history that ends with end? A snapshot made before the
+ * first txn of an epoch ends with counter 0. */
+static bool leads_to(const struct truth *t, int64_t zxid, int64_t end)
+{
+    while (zxid_counter(end) != 0 && end > zxid) {
+        const struct known_txn *k = find(t, end);
+        end = k ? k->prev : 0;
+    }
+    return zxid_counter(end) == 0 ? zxid < end : zxid == end;
+}
+
+/* CommittedLogDurability: more than half of the disks have it. */
+static bool is_durable(const struct world *w, int64_t zxid)
+{
+    int32_t count = 0;
+    for (int32_t i = 0; i < w->plan.server_count; i++) {
+        count += leads_to(&w->truth, zxid, w->nodes[i].durable_zxid);
+    }
+    return 2 * count > w->plan.server_count;
+}
+
+/* A server may cut what it has not acked, and it may be committed without it. */
+void truth_durable(struct world *w, struct node *n, int64_t zxid)
+{
+    const struct truth *t = &w->truth;
+    const struct known_txn *had = find(t, n->durable_zxid);
+    while (had && !had->is_committed) {
+        had = find(t, had->prev);
+    }
+    n->durable_zxid = zxid;
+    if (had && !leads_to(t, had->zxid, zxid) && !is_durable(w, had->zxid)) {
+        sim_fail(w, "0x%" PRIx64 " was committed, and server %d has taken it off too many disks",
+                 had->zxid, n->index + 1);
+    }
+}
+
 /* A serving server has delivered zxid, so it and everything in front of it is committed, for ever. */
 static void commit(struct world *w, const struct node *n, int64_t zxid)
 {
@@ -162,6 +217,10 @@ static void commit(struct world *w, const struct node *n, int64_t zxid)
                      n->index + 1, zxid);
         }
         return;
+    }
+    if (!is_durable(w, zxid)) {
+        sim_fail(w, "server %d delivered 0x%" PRIx64 ", which no quorum of disks has", n->index + 1,
+                 zxid);
     }
     int64_t first = t->committed_count;
     for (; k && k->zxid > last; k = find(t, k->prev)) {
@@ -273,7 +332,7 @@ void truth_answered(struct world *w, struct op *op)
 void truth_touched(struct world *w, int64_t session_id, int32_t timeout_ms, int64_t began_us)
 {
     struct truth *t = &w->truth;
-    struct session_seen *s = find_session(t, session_id);
+    struct session_seen *s = truth_session(t, session_id);
     if (!s) {
         if ((t->session_count & (t->session_count - 1)) == 0) {
             t->sessions =

@@ -6,12 +6,19 @@
  * What must hold, whatever happens. The truth sees every txn that any server hands to its log, every txn
  * that a serving server has delivered, and every answer that a user gets.
  *
- *   after each step   a zxid has one content and one predecessor, everywhere (PrimaryIntegrity, TotalOrder)
- *                     what serving servers deliver is one row (PrefixConsistency, Agreement), and equal
- *                     trees go with equal zxids (S14)
+ * The names are those of the TLA+ specification of Zab.
+ *
+ *   after each step   a zxid is made by the leader of its epoch, without a gap (Integrity,
+ *                     LocalPrimaryOrder), and has one content and one predecessor on every server
+ *                     (TotalOrder)
+ *                     what serving servers deliver is one row in the order of zxids (PrefixConsistency,
+ *                     Agreement, GlobalPrimaryOrder), and equal trees go with equal zxids (S14)
+ *                     what is delivered is on the disks of a quorum, and stays on those of one
+ *                     (CommittedLogDurability)
+ *                     no user is shown an older state than before in its session (MonotonicRead)
  *                     no session is closed by the servers before its time (W3)
  *                     an epoch has one serving leader, and it has every committed txn from its first
- *                     moment (LeaderLogCompleteness, CommittedLogDurability)
+ *                     moment (LeaderLogCompleteness, PrimaryIntegrity)
  *   at the end        the committed row is replayed on a tree of its own: every answered write is in it, with
  *                     this result; every read shows the tree of its zxid; a later write has a higher zxid
  *                     than one answered before it began; a read behind a sync sees all that had been
@@ -93,6 +100,7 @@ struct session_seen {
     int64_t session_id;
     int64_t touched_us;
     int32_t timeout_ms;
+    int32_t last_cxid; /* of the replay: the last write of it that has changed something */
 };
 
 enum { EPOCHS_MAX = 4096 };
@@ -121,6 +129,8 @@ void truth_fini(struct truth *t);
 
 /* The node hands this txn to its log. */
 void truth_proposed(struct world *w, struct node *n, int64_t zxid, const void *entry, size_t len);
+/* The log of the node is durable up to here, or its disk was read or replaced and ends here. */
+void truth_durable(struct world *w, struct node *n, int64_t zxid);
 /* A step of this node is over. */
 void truth_check_node(struct world *w, struct node *n);
 /* A user got this answer; takes op->answer. */
@@ -128,6 +138,8 @@ void truth_answered(struct world *w, struct op *op);
 /* The connection broke before the answer came. */
 void truth_lost(struct world *w, const struct op *op);
 void truth_watch_over(struct world *w, const struct watch_seen *seen);
+/* NULL: no user has got an answer in it. */
+struct session_seen *truth_session(const struct truth *t, int64_t session_id);
 /* A request of this session that began then was answered. */
 void truth_touched(struct world *w, int64_t session_id, int32_t timeout_ms, int64_t began_us);
 /* A user was told that its session is over: is it? (W4) */

@@ -129,9 +129,9 @@ void world_note(struct world *w, int32_t node, const char *what, int64_t a, int6
 const char *sight_name(enum sight sight)
 {
     static const char *const names[SIGHTS] = {
-        "reign",       "diff",       "log-sent", "trunc",         "snap",   "reload",
-        "disk-failed", "disk-works", "snapshot", "session-moved", "expiry", "watch-fired",
-        "watch-again", "sync-read",  "multi-failed", "denied",
+        "reign",       "diff",        "log-sent",   "trunc",        "snap",          "half-saved",
+        "reload",      "disk-failed", "disk-works", "snapshot",     "session-moved", "expiry",
+        "watch-fired", "watch-again", "sync-read",  "multi-failed", "denied",
     };
     return names[sight];
 }

@@ -51,6 +51,7 @@ enum sight {
     SEEN_LOG_SENT,      /* it gets some from the log on disk */
     SEEN_TRUNC,         /* it cuts its log */
     SEEN_SNAP,          /* it takes the leader's tree */
+    SEEN_HALF_SAVED,    /* it is killed before its old log is gone */
     SEEN_RELOAD,        /* and gives it up again: memory is what the disk has */
     SEEN_DISK_FAILED,   /* a server leaves the quorum for its disk */
     SEEN_DISK_WORKS,    /* and comes back without a restart */
