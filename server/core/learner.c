@@ -45,6 +45,7 @@ void learner_begin(struct zab *z, int64_t leader_sid)
     list_init(&l->requests);
     list_init(&l->syncs);
     l->state = LEARNER_CONNECTING;
+    l->wants_snap = z->wants_snap;
     l->leader_sid = leader_sid;
     l->redial_after_ms = REDIAL_FIRST_MS;
     l->acked_zxid = z->history.logged_zxid;
@@ -217,6 +218,7 @@ static void end_rebuilding(struct zab *z)
 /* S5 */
 void learner_on_snap_saved(struct zab *z)
 {
+    z->wants_snap = false;
     end_rebuilding(z);
 }
 

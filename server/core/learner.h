@@ -52,7 +52,7 @@ struct learner {
     int64_t epoch;        /* the leader's */
     bool is_rebuilding;   /* a tree from SNAP is being saved, or the log cut: nothing is logged */
     bool must_reload;     /* memory is not what is on disk: is_rebuilding (S5), or a cut failed */
-    bool wants_snap;      /* our disk has no way back to where the leader wanted it */
+    bool wants_snap;      /* the disk has no way back to where the leader wanted it, or S14 */
     int64_t committed_zxid; /* the leader's, from DIFF or TRUNC: committed by UPTODATE */
     int64_t acked_zxid;   /* last proposal acked */
     int64_t deadline_ms;  /* CONNECTING: give up; later: without a packet until then, give up */

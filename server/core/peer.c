@@ -479,6 +479,22 @@ static void count_for_snapshot(struct peer *p)
     }
 }
 
+/* S14: each txn carries the digest of the leader's tree after it, so the first one after a DIFF shows
+ * whether the two have the same history. Once a snapshot was asked for, no other one is before the
+ * digests have agreed: a leader whose own are wrong must not be asked for ever. */
+static void compare_digests(struct peer *p, uint64_t digest)
+{
+    if (digest == p->tree->digest) {
+        p->digests_agree = true;
+        return;
+    }
+    p->stats.digest_mismatches++;
+    if (p->digests_agree && p->zab.role != STATE_LEADING) {
+        p->digests_agree = false;
+        p->has_diverged = true;
+    }
+}
+
 /* Applies one committed txn. Both halves of session changes happen here, so that memory and last_zxid
  * move together (L7, L10). */
 static void deliver(struct peer *p, const struct proposal *prop)
@@ -493,8 +509,8 @@ static void deliver(struct peer *p, const struct proposal *prop)
     if (txn.hdr.type == OP_CLOSE_SESSION) {
         end_session(p, txn.hdr.session_id, prop->origin);
     }
-    if (txn.has_digest && (uint64_t)txn.digest.digest != p->tree->digest) {
-        p->stats.digest_mismatches++;
+    if (txn.has_digest) {
+        compare_digests(p, (uint64_t)txn.digest.digest);
     }
     p->stats.received_commits += p->zab.role != STATE_LEADING;
     answer_origin(p, prop);
@@ -730,6 +746,15 @@ static void reap_containers(struct peer *p)
     buf_fini(&path);
 }
 
+static void tell_divergence(struct peer *p)
+{
+    if (p->has_diverged) {
+        struct zab_event diverged = { .type = ZAB_ON_DIVERGED };
+        p->has_diverged = false;
+        run_zab(p, &diverged);
+    }
+}
+
 void peer_step(struct peer *p, const struct peer_event *event)
 {
     p->now_ms = event->now_ms;
@@ -760,6 +785,7 @@ void peer_step(struct peer *p, const struct peer_event *event)
         run_zab(p, event->zab);
         break;
     }
+    tell_divergence(p);
     start_settled(p);
 }
 
@@ -772,6 +798,7 @@ struct peer *peer_new(const struct peer_config *config, struct data_tree *tree, 
     p->tree = tree;
     p->now_ms = now_ms;
     p->ticked_ms = now_ms;
+    p->digests_agree = true;
     prng_init(&p->rng, config->seed);
     htable_init(&p->clients);
     list_init(&p->settled);

@@ -121,6 +121,8 @@ struct peer {
     int64_t now_ms;  /* of the step at hand */
     int64_t ticked_ms; /* the last PEER_TICK */
     int64_t wall_ms;
+    bool digests_agree; /* the last one did, or none was compared yet (S14) */
+    bool has_diverged;  /* in this step: the tree is not the leader's */
     struct apply_result result; /* scratch */
     struct peer_stats stats;
     struct peer_actions actions;

@@ -82,6 +82,11 @@ void zab_deliver(struct zab *z)
     }
 }
 
+static bool is_learner(const struct zab *z)
+{
+    return z->role == STATE_FOLLOWING || z->role == STATE_OBSERVING;
+}
+
 /* ---- roles ----------------------------------------------------------------------------------- */
 
 static void add_role(struct zab *z)
@@ -219,6 +224,15 @@ static void on_reloaded(struct zab *z, const struct zab_start *disk)
     start_election(z);
 }
 
+/* S14: the log is as good as before, the tree is not. */
+static void on_diverged(struct zab *z)
+{
+    if (is_learner(z)) {
+        z->wants_snap = true;
+        zab_look(z, "the tree is not the leader's, by its digest; asking for a snapshot");
+    }
+}
+
 /* S13: what memory holds may not be on the disk, so nothing is voted for, acked or served any more.
  */
 static void on_disk_failed(struct zab *z)
@@ -318,24 +332,27 @@ void zab_step(struct zab *z, const struct zab_event *ev)
         }
         break;
     case ZAB_ON_SNAP_LOADED:
-        if (z->role != STATE_LOOKING) {
+        if (is_learner(z)) {
             learner_on_snap_loaded(z);
         }
         break;
     case ZAB_ON_SNAP_SAVED:
-        if (z->role != STATE_LOOKING) {
+        if (is_learner(z)) {
             learner_on_snap_saved(z);
         }
         break;
     case ZAB_ON_TRUNCATED:
-        if (z->role != STATE_LOOKING) {
+        if (is_learner(z)) {
             learner_on_truncated(z);
         }
         break;
     case ZAB_ON_NOT_TRUNCATED:
-        if (z->role != STATE_LOOKING) {
+        if (is_learner(z)) {
             learner_on_not_truncated(z);
         }
+        break;
+    case ZAB_ON_DIVERGED:
+        on_diverged(z);
         break;
     case ZAB_ON_DISK_FAILED:
         on_disk_failed(z);

@@ -45,6 +45,7 @@ enum zab_event_type {
     ZAB_ON_TRUNCATED,    /* LOG_TRUNCATE is done: log and tree end there, durably */
     ZAB_ON_NOT_TRUNCATED, /* LOG_TRUNCATE cannot be done: this disk has no way back to that zxid */
     ZAB_ON_RELOADED,     /* RELOAD is done, or the disk works again: all is what the disk has */
+    ZAB_ON_DIVERGED,     /* our tree is not the leader's: a txn left another digest (S14) */
     ZAB_ON_DISK_FAILED,  /* it did not do what was asked: this server is out until RELOADED */
 };
 
@@ -160,6 +161,7 @@ struct zab {
     bool is_draining;   /* LOOKING, but the log still writes what the last role gave it (S11) */
     bool is_disabled; /* LOOKING, and not even that: the disk has failed (S13) */
     bool is_serving;
+    bool wants_snap; /* the tree is not the leader's: a snapshot is asked for next time (S14) */
     const char *reason; /* why the last role was given up; static text */
     int64_t now_ms;
     int64_t wall_ms;

@@ -5,6 +5,7 @@ import contextlib
 import signal
 import subprocess
 import time
+import zlib
 
 import pytest
 from kazoo.client import KazooState
@@ -271,6 +272,42 @@ def test_a_log_that_cannot_be_cut_is_replaced(three):
     assert "cannot cut the log" in log
     assert "received a snapshot" in log
     assert "/never" not in three.assert_equal_trees()
+
+
+def test_S14_a_tree_that_differs_from_the_leaders_is_replaced(three, bench):
+    """A snapshot that was changed under its seals: nothing shows until the next txn brings the
+    leader's digest."""
+    bench.expect_log(r" WARN +(store|server) .*digest", r" WARN +server 1 txns left a tree")
+    follower = three.followers()[0]
+    client = three.client([three.leader()])
+    client.create("/a", b"as it was written")
+    follower.kill9()
+    follower.start()
+    wait_for("it makes a snapshot", lambda: "snapshot written" in follower.process.log())
+    follower.kill9()
+    reseal_with(follower, b"as it was written", b"as it was altered")
+    follower.start()
+    client.create("/b")
+    wait_for("it asks for a snapshot", lambda: "received a snapshot" in follower.process.log())
+    wait_for("it serves", follower.is_serving)
+    client.create("/c")
+    assert "asking for a snapshot" in follower.process.log()
+    assert three.assert_equal_trees()["/a"]
+    assert int(mntr(follower)["zk_digest_mismatches_count"]) >= 1
+    assert follower.process.log().count("received a snapshot") == 1
+
+
+def reseal_with(server, old, new):
+    """The three checksums of the newest snapshot are those of its new content (docs/on-disk.md)."""
+    files = (server.data / "version-2").glob("snapshot.*")
+    newest = max(files, key=lambda f: int(f.suffix[1:], 16))
+    content = bytearray(newest.read_bytes())
+    assert content.count(old) == 1 and len(old) == len(new)
+    content = content.replace(old, new)
+    for seal in (67, 34, 13):  # bytes from its start to the end of the file
+        at = len(content) - seal
+        content[at : at + 8] = zlib.adler32(content[:at]).to_bytes(8, "big")
+    newest.write_bytes(content)
 
 
 def log_bytes(server):
