@@ -28,7 +28,7 @@ def test_session_timeout_is_negotiated_between_2_and_20_ticks(server, asked, giv
     assert server.tcp().connect(timeout=asked).timeout == given
 
 
-def test_session_comes_back_with_its_id_and_password(server):
+def test_W4_W6_session_comes_back_with_its_id_and_password(server):
     first = server.raw()
     first.ok(z.CREATE, z.create_body("/mine", b"", flags=1))
     session = first.session
@@ -332,7 +332,7 @@ def test_events_come_in_the_order_of_the_changes(server):
     assert [watcher.next_event().path for _ in paths] == paths
 
 
-def test_watches_set_again_after_a_reconnect(server):
+def test_W8_watches_set_again_after_a_reconnect(server):
     writer = server.raw()
     for path in ("/same", "/changed", "/parent", "/gone"):
         writer.ok(z.CREATE, z.create_body(path))

@@ -219,6 +219,49 @@ static void test_closing_a_session_takes_its_ephemerals(void **state)
     data_tree_free(t);
 }
 
+struct seen {
+    const struct data_tree *tree;
+    int64_t zxid; /* of the tree when the last change was told */
+    int count;
+};
+
+static void on_changed(void *arg, const struct tree_change *change)
+{
+    struct seen *seen = arg;
+    (void)change;
+    seen->zxid = seen->tree->last_zxid;
+    seen->count++;
+}
+
+/* While only some of its ops are applied, nobody takes the tree for one that has the txn. */
+static void test_L7_the_zxid_moves_after_all_ops_of_a_multi(void **state)
+{
+    (void)state;
+    struct data_tree *t = new_tree();
+    struct seen seen = { .tree = t };
+    struct buf subs = BUF_EMPTY;
+    struct buf body = BUF_EMPTY;
+    static const char *const paths[] = { "/a", "/b", "/c" };
+    apply(t, create_txn(4, "/before", "", 1));
+    for (int i = 0; i < 3; i++) {
+        struct txn op = create_txn(5, paths[i], "", 2 + i);
+        buf_reset(&body);
+        txn_body_encode(&body, OP_CREATE, &op.body);
+        sub_txn_encode(&subs,
+                       &(struct sub_txn){ OP_CREATE, { body.data, (int32_t)body.len } });
+    }
+    t->observer = (struct tree_observer){ on_changed, &seen };
+    struct txn multi = { .hdr = { .zxid = 5, .type = OP_MULTI } };
+    multi.body.multi.txns = (struct vec){ 3, { subs.data, (int32_t)subs.len } };
+    apply(t, multi);
+    assert_int_equal(seen.count, 3);
+    assert_int_equal(seen.zxid, 4);
+    assert_int_equal(t->last_zxid, 5);
+    buf_fini(&subs);
+    buf_fini(&body);
+    data_tree_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +271,7 @@ int main(void)
         cmocka_unit_test(test_replay_over_a_newer_tree_changes_nothing_but_the_parent),
         cmocka_unit_test(test_L6_image_is_a_point_in_time),
         cmocka_unit_test(test_closing_a_session_takes_its_ephemerals),
+        cmocka_unit_test(test_L7_the_zxid_moves_after_all_ops_of_a_multi),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

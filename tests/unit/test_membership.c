@@ -69,7 +69,7 @@ static int init(const char *servers, const char *myid)
 static const char three[] = "server.3=c:22883:23883\nserver.1=a:22881:23881\nserver.2=b:22882:23882\n";
 
 /* As captured from Apache, but for the hosts. */
-static void test_the_text_is_apaches(void **state)
+static void test_E7_members_are_compared_by_the_text_which_is_apaches(void **state)
 {
     (void)state;
     struct membership m;
@@ -129,7 +129,7 @@ static void test_what_cannot_be_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_text_is_apaches),
+        cmocka_unit_test(test_E7_members_are_compared_by_the_text_which_is_apaches),
         cmocka_unit_test(test_one_server_is_alone_and_needs_no_myid),
         cmocka_unit_test(test_what_cannot_be_is_refused),
     };

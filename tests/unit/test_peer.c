@@ -171,6 +171,36 @@ static void test_W1_close_session_takes_pending_ephemerals(void **state)
     world_fini(&w);
 }
 
+static void test_W9_watches_go_with_their_connection_and_the_counts_with_them(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    struct client *a = connected(&w);
+    struct client *b = connected(&w);
+    send_create(&w, a, 1, "/a", 0);
+    sync_log(&w);
+    send_read(&w, a, 2, OP_GET_DATA, "/a", true);
+    send_read(&w, a, 3, OP_EXISTS, "/none", true);
+    send_read(&w, a, 4, OP_GET_CHILDREN, "/", true);
+    send_read(&w, b, 1, OP_GET_DATA, "/a", true);
+    const struct watch_table *table = &w.peer->watches;
+    assert_int_equal(table->data_count, 3);
+    assert_int_equal(table->child_count, 1);
+    close_conn(&w, a);
+    assert_int_equal(table->data_count, 1);
+    assert_int_equal(table->child_count, 0);
+    assert_int_equal(table->data_paths, 1);
+    assert_int_equal(table->data_watchers, 1);
+    begin(&w, 2, OP_CLOSE_SESSION);
+    send_frame(&w, b);
+    sync_log(&w);
+    assert_int_equal(table->data_count, 0);
+    assert_int_equal(table->data_watchers, 0);
+    close_conn(&w, b);
+    world_fini(&w);
+}
+
 /* Equal states give equal snapshots: no order of a hash table in a file. */
 static void test_sessions_are_written_in_order_of_id(void **state)
 {
@@ -363,6 +393,7 @@ int main(void)
         cmocka_unit_test(test_W4_resume_with_password_refuse_without),
         cmocka_unit_test(test_W5_client_from_the_future_is_closed_without_a_reply),
         cmocka_unit_test(test_W1_close_session_takes_pending_ephemerals),
+        cmocka_unit_test(test_W9_watches_go_with_their_connection_and_the_counts_with_them),
         cmocka_unit_test(test_sessions_are_written_in_order_of_id),
         cmocka_unit_test(test_L11_close_session_with_too_many_ephemerals_to_list),
         cmocka_unit_test(test_expiry_deletes_ephemerals_then_closes),

@@ -167,7 +167,7 @@ static void test_S5_snapshot_replaces_the_history_at_any_call(void **state)
     }
 }
 
-static void test_E3_epochs(void **state)
+static void test_E3_E4_epochs(void **state)
 {
     (void)state;
     struct fake_fs *f = fake_fs_new();
@@ -200,7 +200,7 @@ int main(void)
         cmocka_unit_test(test_S10_truncate_refuses_what_it_cannot_reach),
         cmocka_unit_test(test_S10_truncate_survives_a_crash_at_any_call),
         cmocka_unit_test(test_S5_snapshot_replaces_the_history_at_any_call),
-        cmocka_unit_test(test_E3_epochs),
+        cmocka_unit_test(test_E3_E4_epochs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

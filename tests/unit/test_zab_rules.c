@@ -377,6 +377,37 @@ static void test_S10_a_cut_that_cannot_be_done_asks_for_snap(void **state)
     fini(&f);
 }
 
+/* Nor acked or applied; and when the leader is lost in between, the disk is asked what it has. */
+static void test_S10_nothing_is_logged_before_the_cut_is_done(void **state)
+{
+    (void)state;
+    for (int is_lost = 0; is_lost < 2; is_lost++) {
+        struct fixture f;
+        follow(&f, at_4_10);
+        receive(&f, ZAB_LEADERINFO, zxid_make(5, 0));
+        receive(&f, ZAB_TRUNC, 0x400000008);
+        assert_int_equal(f.z.actions[find(&f, ZAB_DO_LOG_TRUNCATE)].zxid, 0x400000008);
+        receive_proposal(&f, 0x500000001);
+        receive(&f, ZAB_COMMIT, 0x500000001);
+        receive(&f, ZAB_NEWLEADER, zxid_make(5, 0));
+        assert_int_equal(find(&f, ZAB_DO_LOG_APPEND), -1);
+        assert_int_equal(find(&f, ZAB_DO_DELIVER), -1);
+        assert_false(sends(&f, ZAB_ACK));
+        if (is_lost) {
+            step(&f, (struct zab_event){ .type = ZAB_ON_LINK_DOWN, .link = f.link });
+            assert_true(find(&f, ZAB_DO_RELOAD) >= 0);
+            assert_int_equal(find(&f, ZAB_DO_SEND_VOTE), -1);
+        } else {
+            step(&f, (struct zab_event){ .type = ZAB_ON_TRUNCATED });
+            assert_true(find(&f, ZAB_DO_LOG_APPEND) >= 0);
+            log_synced(&f);
+            assert_true(sends(&f, ZAB_ACK));
+            assert_true(find(&f, ZAB_DO_DELIVER) >= 0);
+        }
+        fini(&f);
+    }
+}
+
 static void test_S11_no_vote_before_the_log_has_settled(void **state)
 {
     (void)state;
@@ -455,6 +486,37 @@ static void test_S14_a_tree_that_differs_is_replaced(void **state)
     assert_true(f.z.wants_snap);
     step(&f, (struct zab_event){ .type = ZAB_ON_SNAP_SAVED });
     assert_false(f.z.wants_snap);
+    fini(&f);
+}
+
+/* 3 sends and hears nothing: its votes, the best ones, arrive, and no connection to it comes up. That costs
+ * syncLimit once, not initLimit, and not again at the next vote. */
+static void test_a_deaf_server_is_given_up_within_sync_limit(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct notification best = { STATE_LOOKING, LEADER, 0x40000000b, 1, 4, 0, SLICE_NULL };
+    init(&f, 1, at_4_10);
+    hear(&f, 3, best);
+    hear(&f, 2, best);
+    tick(&f, 300);
+    assert_int_equal(f.z.role, STATE_FOLLOWING);
+    int64_t begun_ms = f.now_ms;
+    while (f.z.role == STATE_FOLLOWING) {
+        int dialled = find(&f, ZAB_DO_CONNECT);
+        if (dialled >= 0) {
+            f.link = f.z.actions[dialled].link;
+            step(&f, (struct zab_event){ .type = ZAB_ON_LINK_DOWN, .link = f.link });
+        }
+        tick(&f, TICK_MS / 10);
+    }
+    assert_in_range(f.now_ms - begun_ms, SYNC_TICKS * TICK_MS, (SYNC_TICKS + 1) * TICK_MS);
+    best.election_epoch = f.z.election.logical_clock;
+    hear(&f, 2, best);
+    assert_int_equal(f.z.election.proposal.leader, 1);
+    tick(&f, (INIT_TICKS + SYNC_TICKS) * TICK_MS);
+    hear(&f, 2, best);
+    assert_int_equal(f.z.election.proposal.leader, LEADER);
     fini(&f);
 }
 
@@ -567,6 +629,21 @@ static void test_E6_nothing_is_served_before_a_quorum_acked_newleader(void **sta
     receive_from(&f, -1, ZAB_ACK, zxid_make(5, 0), SLICE_NULL);
     assert_true(find(&f, ZAB_DO_SERVE) >= 0);
     assert_true(sends(&f, ZAB_UPTODATE));
+    fini(&f);
+}
+
+/* It hears nobody: whether its own words arrive does not matter. */
+static void test_a_leader_gives_way_within_sync_limit(void **state)
+{
+    (void)state;
+    struct fixture f;
+    lead_to_broadcast(&f);
+    int64_t begun_ms = f.now_ms;
+    while (f.z.role == STATE_LEADING) {
+        tick(&f, TICK_MS / 2);
+    }
+    assert_in_range(f.now_ms - begun_ms, SYNC_TICKS * TICK_MS, (SYNC_TICKS + 1) * TICK_MS);
+    assert_false(f.z.actions[find(&f, ZAB_DO_SERVE)].on);
     fini(&f);
 }
 
@@ -718,6 +795,98 @@ static void test_E2_an_ack_before_that_of_newleader_does_not_count_yet(void **st
     fini(&f);
 }
 
+/* A write of session 0x77 through the learner at this link. */
+static void request_from(struct fixture *f, int64_t link, int32_t cxid)
+{
+    struct buf data = BUF_EMPTY;
+    put_long(&data, 0x77);
+    put_int(&data, cxid);
+    put_int(&data, OP_DELETE);
+    struct delete_request r = { slice_of_str("/none"), -1 };
+    delete_request_encode(&data, &r);
+    receive_from(f, link, ZAB_REQUEST, -1, (struct slice){ data.data, (int32_t)data.len });
+    buf_fini(&data);
+}
+
+/* The error of the txn that the last step proposes. */
+static int32_t proposed_error(const struct fixture *f)
+{
+    struct quorum_packet p;
+    struct txn txn;
+    assert_true(sent(f, ZAB_PROPOSAL, &p) >= 0);
+    assert_true(txn_decode(p.data.data, slice_size(p.data), &txn));
+    assert_int_equal(txn.hdr.type, OP_ERROR);
+    return txn.body.error.err;
+}
+
+static void test_W6_a_request_of_a_session_that_has_moved(void **state)
+{
+    (void)state;
+    struct fixture f;
+    lead_to_broadcast(&f);
+    join(&f, -2, 2, 4);
+    ack_epoch(&f, -2, 4, 0x40000000a);
+    receive_from(&f, -2, ZAB_ACK, zxid_make(5, 0), SLICE_NULL);
+    session_add(&f.sessions, 0x77, 5000, f.now_ms);
+    request_from(&f, -1, 1); /* after an election the first request says where it is */
+    assert_int_equal(proposed_error(&f), ZK_NO_NODE);
+    struct buf data = BUF_EMPTY;
+    put_long(&data, 0x77);
+    put_int(&data, 5000);
+    receive_from(&f, -2, ZAB_REVALIDATE, -1, (struct slice){ data.data, (int32_t)data.len });
+    buf_fini(&data);
+    request_from(&f, -1, 2);
+    assert_int_equal(proposed_error(&f), ZK_SESSION_MOVED);
+    request_from(&f, -2, 3);
+    assert_int_equal(proposed_error(&f), ZK_NO_NODE);
+    fini(&f);
+}
+
+static void test_W3_the_answers_to_pings_keep_sessions_alive(void **state)
+{
+    (void)state;
+    struct fixture f;
+    lead_to_broadcast(&f);
+    session_add(&f.sessions, 0x77, 1000, f.now_ms);
+    session_add(&f.sessions, 0x78, 1000, f.now_ms);
+    struct buf touched = BUF_EMPTY;
+    put_long(&touched, 0x77);
+    put_int(&touched, 1000);
+    for (int i = 0; i < 30; i++) {
+        tick(&f, TICK_MS / 2);
+        assert_true(sends(&f, ZAB_PING)); /* every half tick */
+        receive_from(&f, -1, ZAB_PING, 0, (struct slice){ touched.data, (int32_t)touched.len });
+    }
+    struct session *expired = session_next_expired(&f.sessions, f.now_ms);
+    assert_non_null(expired);
+    assert_int_equal(expired->id, 0x78);
+    assert_null(session_next_expired(&f.sessions, f.now_ms));
+    buf_fini(&touched);
+    fini(&f);
+}
+
+static void test_W3_a_follower_tells_each_session_that_was_active_once(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct quorum_packet p;
+    follow_to_sync(&f);
+    receive(&f, ZAB_NEWLEADER, zxid_make(5, 0));
+    receive(&f, ZAB_UPTODATE, -1);
+    f.sessions.reports_touches = true;
+    struct session *s = session_add(&f.sessions, 0x77, 5000, f.now_ms);
+    session_touch(&f.sessions, s, f.now_ms);
+    session_touch(&f.sessions, s, f.now_ms);
+    receive(&f, ZAB_PING, 0);
+    assert_true(sent(&f, ZAB_PING, &p) >= 0);
+    assert_memory_equal(p.data.data, "\0\0\0\0\0\0\0\x77\0\0\x13\x88", 12);
+    assert_int_equal(p.data.len, 12);
+    receive(&f, ZAB_PING, 0);
+    assert_true(sent(&f, ZAB_PING, &p) >= 0);
+    assert_int_equal(p.data.len, 0);
+    fini(&f);
+}
+
 static void test_a_sync_is_confirmed_by_a_quorum_after_it_came(void **state)
 {
     (void)state;
@@ -794,9 +963,15 @@ int main(void)
         cmocka_unit_test(test_S8_a_diff_that_breaks_off_drops_the_learner),
         cmocka_unit_test(test_S7_a_duplicate_proposal_is_dropped),
         cmocka_unit_test(test_S10_a_cut_that_cannot_be_done_asks_for_snap),
+        cmocka_unit_test(test_S10_nothing_is_logged_before_the_cut_is_done),
         cmocka_unit_test(test_S11_no_vote_before_the_log_has_settled),
         cmocka_unit_test(test_S13_nothing_is_applied_that_the_own_log_lacks),
         cmocka_unit_test(test_S14_a_tree_that_differs_is_replaced),
+        cmocka_unit_test(test_W3_the_answers_to_pings_keep_sessions_alive),
+        cmocka_unit_test(test_W3_a_follower_tells_each_session_that_was_active_once),
+        cmocka_unit_test(test_W6_a_request_of_a_session_that_has_moved),
+        cmocka_unit_test(test_a_leader_gives_way_within_sync_limit),
+        cmocka_unit_test(test_a_deaf_server_is_given_up_within_sync_limit),
         cmocka_unit_test(test_a_sync_waits_for_what_was_committed_before_its_answer),
         cmocka_unit_test(test_a_sync_is_confirmed_by_a_quorum_after_it_came),
         cmocka_unit_test(test_a_sync_is_answered_before_later_proposals_are_committed),
