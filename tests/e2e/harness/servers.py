@@ -38,17 +38,23 @@ Host = namedtuple("Host", "address prefix")
 LOOPBACK = Host("127.0.0.1", ())
 
 
+_given = set()  # ports: whoever was given one may listen on it only later
+
+
 def free_port():
-    """A loopback port that nobody listens on, below the range that outgoing connections come
-    from."""
+    """A loopback port that nobody listens on and nobody else was given, below the range that
+    outgoing connections come from."""
     while True:
         port = random.randint(20001, 32000)
+        if port in _given:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+            _given.add(port)
             return port
 
 
