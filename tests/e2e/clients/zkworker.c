@@ -328,7 +328,11 @@ static void work(struct worker *w)
     int number;
     while ((number = pause_for(PAUSE_MS)) == 0) {
         keep_session(w);
-        one_operation(w);
+        /* Without a server each try would be one more that may have happened for all we know: too many
+         * for the search of history.py. */
+        if (zoo_state(w->zh) == ZOO_CONNECTED_STATE) {
+            one_operation(w);
+        }
     }
     int64_t told = -1;
     while (number != SIGTERM) {
