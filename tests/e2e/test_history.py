@@ -103,6 +103,12 @@ def test_search_ends_in_time():
         h.check_register(ops, START, seconds=0.2)
 
 
+def test_lost_answers_at_the_end_do_not_hide_what_comes_first():
+    """A get that must come before a set, and thirty sets after the last version anybody saw."""
+    ops = [op("set", 0, 5, "a", 1), op("get", 1, 6, "0", 0)]
+    assert h.check_register(ops + [lost(1, f"v{n}") for n in range(30)], START, seconds=1) == []
+
+
 def test_long_history_is_searched_in_time():
     """Three clients beside one another, and some answers lost."""
     ops = []

@@ -63,6 +63,11 @@ class _Register:
         return after if values is None or op.value in values else None
 
 
+def _is_past(state, op):
+    """Versions only grow: this answer cannot be given any more."""
+    return op.outcome == OK and op.version < state.version + (op.kind == SET)
+
+
 # A point of the search: the answered operations before `first` are all done, of those behind it the
 # ones in the bit set `done` (bit 0: first); of those without an answer the ones in `late`.
 _Point = namedtuple("_Point", "first done late state")
@@ -100,6 +105,8 @@ class _Search:
     def successors(self, point):
         """The most promising one last."""
         answered, limit = self.candidates(point)
+        if any(_is_past(point.state, self.answered[index]) for index in answered):
+            return  # or else every lost answer could come next, in any order
         for bit, op in enumerate(self.late):
             if op.begin > limit:
                 break
