@@ -347,11 +347,36 @@ static bool settle_session_timeouts(struct load *l)
     return true;
 }
 
+/* A scheme that nobody can prove, or none at all, would lock everybody out. */
+static bool settle_enforced_auth(struct load *l)
+{
+    const struct config *cfg = l->cfg;
+    if (!cfg->auth_is_enforced) {
+        return true;
+    }
+    const char *at = cfg->enforced_schemes ? cfg->enforced_schemes : "";
+    int count = 0;
+    for (; *at; at += strspn(at, ", ")) {
+        size_t len = strcspn(at, ", ");
+        bool is_known = (len == 6 && memcmp(at, "digest", len) == 0) ||
+                        (len == 2 && memcmp(at, "ip", len) == 0);
+        if (!is_known) {
+            return fail(l, line_of(l, "enforce.auth.schemes"),
+                        "enforce.auth.schemes=%s: only digest and ip can be proved to this server",
+                        cfg->enforced_schemes);
+        }
+        count++;
+        at += len;
+    }
+    return count > 0 || fail(l, line_of(l, "enforce.auth.enabled"),
+                             "enforce.auth.enabled=true needs enforce.auth.schemes");
+}
+
 /* What one key says about another, once all are read. */
 static bool settle(struct load *l)
 {
     const char *error = NULL;
-    if (!settle_dirs(l) || !settle_session_timeouts(l)) {
+    if (!settle_dirs(l) || !settle_session_timeouts(l) || !settle_enforced_auth(l)) {
         return false;
     }
     if (line_of(l, "clientPort") == 0) {

@@ -62,7 +62,11 @@ struct config {
     /* access */
     bool skip_acl;
     bool digest_auth_enabled;
-    char *super_digest; /* NULL: no super user */
+    char *digest_alg;       /* of the digest scheme, as Java names it */
+    char *super_digest;     /* NULL: no super user */
+    bool auth_is_enforced;  /* a client must prove an id of ... */
+    char *enforced_schemes; /* ... one of these, comma-separated; NULL: none */
+    bool quota_is_enforced; /* hard limits refuse */
 
     /* tree */
     bool extended_types;

@@ -223,6 +223,21 @@ static uint64_t random_seed(void)
     return seed;
 }
 
+/* enforce.auth.schemes: names between commas. */
+static void take_enforced_schemes(struct server *s)
+{
+    const char *at = s->cfg->auth_is_enforced ? s->cfg->enforced_schemes : NULL;
+    while (at && *at) {
+        size_t len = strcspn(at, ", ");
+        if (len > 0) {
+            put_slice(&s->enforced_schemes, (struct slice){ (const uint8_t *)at, (int32_t)len });
+            s->enforced_scheme_count++;
+        }
+        at += len;
+        at += strspn(at, ", ");
+    }
+}
+
 static void make_peer(struct server *s)
 {
     const struct config *cfg = s->cfg;
@@ -246,7 +261,10 @@ static void make_peer(struct server *s)
         .reaper = { cfg->container_check_interval_ms, cfg->container_max_per_minute,
                     cfg->container_never_used_ms },
         .skip_acl = cfg->skip_acl,
+        .enforce_quota = cfg->quota_is_enforced,
         .with_digest = cfg->digest_enabled,
+        .enforced_schemes = { s->enforced_scheme_count,
+                              { s->enforced_schemes.data, (int32_t)s->enforced_schemes.len } },
     };
     int64_t now_ms = clock_now_ms();
     s->peer = peer_new(&config, s->recovered.tree, now_ms);
@@ -325,9 +343,15 @@ int server_new(const struct config *cfg, struct server **out)
     s->seed = random_seed();
     s->cfg = cfg;
     s->start_ms = clock_now_ms();
-    s->auth = (struct auth_options){ cfg->digest_auth_enabled, cfg->super_digest };
+    s->auth = (struct auth_options){ cfg->digest_auth_enabled, cfg->digest_alg, cfg->super_digest };
+    take_enforced_schemes(s);
     list_init(&s->paused);
-    int err = membership_init(&s->membership, cfg);
+    int err = -EINVAL;
+    if (!auth_has_digest_alg(cfg->digest_alg ? cfg->digest_alg : "")) {
+        log_error("server", "DigestAuthenticationProvider.digestAlg: there is no such hash");
+        goto err_free;
+    }
+    err = membership_init(&s->membership, cfg);
     if (err < 0) {
         goto err_free;
     }
@@ -380,6 +404,7 @@ err_recovered:
 err_membership:
     membership_fini(&s->membership);
 err_free:
+    buf_fini(&s->enforced_schemes);
     free(s);
     return err;
 }
@@ -414,5 +439,6 @@ void server_free(struct server *s)
     loop_fini(&s->loop);
     recovery_fini(&s->recovered);
     membership_fini(&s->membership);
+    buf_fini(&s->enforced_schemes);
     free(s);
 }

@@ -76,6 +76,8 @@ struct server {
     struct replication replication;
     struct list paused;              /* struct client.paused */
     struct auth_options auth;
+    struct buf enforced_schemes;     /* for the core, which borrows it */
+    int32_t enforced_scheme_count;
     int64_t start_ms;                /* monotonic */
     int failure;                     /* -errno that ends the service, or 0 */
     struct server_counters {

@@ -61,6 +61,7 @@ void overlay_get(const struct overlay *o, const struct data_tree *t, struct slic
         .exists = true,
         .stat = n->stat,
         .num_children = n->num_children,
+        .data_len = n->data_len,
         .body_crc = n->body_crc,
         .acl = data_tree_acl(t, n),
     };

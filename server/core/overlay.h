@@ -23,6 +23,7 @@ struct node_view {
     bool exists;
     struct persisted_stat stat;
     int32_t num_children;
+    int32_t data_len;
     uint32_t body_crc;
     struct vec acl; /* points into the tree, the overlay or the request */
 };

@@ -635,6 +635,26 @@ static void run_zab(struct peer *p, struct zab_event *ev)
 
 /* ---- events ------------------------------------------------------------------------------------------------- */
 
+/* enforce.auth: has the client proved who it is, in one of the ways that are asked for? */
+static bool has_proved_itself(const struct peer *p, const struct client *c)
+{
+    struct wire schemes;
+    wire_init_vec(&schemes, p->config.enforced_schemes);
+    for (int32_t i = 0; i < p->config.enforced_schemes.count; i++) {
+        struct slice scheme = wire_slice(&schemes);
+        struct wire ids;
+        wire_init_vec(&ids, client_ids(c));
+        for (int32_t k = 0; k < c->id_count; k++) {
+            struct id id;
+            id_decode(&ids, &id);
+            if (slice_eq(id.scheme, scheme)) {
+                return true;
+            }
+        }
+    }
+    return p->config.enforced_schemes.count <= 0;
+}
+
 static void on_frame(struct peer *p, struct client *c, struct slice bytes)
 {
     c->stats.received++;
@@ -654,6 +674,11 @@ static void on_frame(struct peer *p, struct client *c, struct slice bytes)
     struct request_header h;
     wire_init(&w, bytes.data, slice_size(bytes));
     if (!request_header_decode(&w, &h)) {
+        close_client(p, c);
+        return;
+    }
+    if (!has_proved_itself(p, c)) {
+        reply_header_only(c, h.xid, 0, ZK_SESSION_CLOSED_REQUIRES_AUTH);
         close_client(p, c);
         return;
     }
@@ -837,7 +862,7 @@ int64_t peer_start(struct peer *p, const struct zab_start *start)
     int64_t killed = is_alone ? data_tree_kill_orphans(p->tree, is_known_session, p) : 0;
     /* What every peer can read: twice jute.maxbuffer, as for logs and quorum packets. */
     struct zab_config config = {
-        .prep = { c->skip_acl, c->with_digest, 2 * (size_t)c->jute_maxbuffer,
+        .prep = { c->skip_acl, c->with_digest, c->enforce_quota, 2 * (size_t)c->jute_maxbuffer,
                   c->reaper.never_used_ms_max },
         .ensemble = c->ensemble,
         .tick_time_ms = c->tick_time_ms,

@@ -82,7 +82,10 @@ struct peer_config {
     int32_t jute_maxbuffer;
     struct reaper_config reaper;
     bool skip_acl;
+    bool enforce_quota;
     bool with_digest;
+    struct vec enforced_schemes; /* strings; borrowed. A client proves an id of one of them before anything
+                                    else; VEC_NULL: it need not */
 };
 
 struct peer_stats {

@@ -11,6 +11,7 @@
 #include "server/tree/ephemerals.h"
 #include "server/tree/mutant.h"
 #include "server/tree/path.h"
+#include "server/tree/quota.h"
 
 /* One request on its way through; what all its ops share. */
 struct prep_ctx {
@@ -28,6 +29,7 @@ void prep_init(struct prep *p, const struct prep_config *config, const struct da
     p->digest = tree->digest;
     p->skip_acl = config->skip_acl;
     p->with_digest = config->with_digest;
+    p->enforce_quota = config->enforce_quota;
     p->entry_bytes_max = config->entry_bytes_max;
     p->never_used_ms_max = config->never_used_ms_max;
     overlay_init(&p->overlay, tree->hash_seed);
@@ -72,6 +74,13 @@ static void put_node(struct prep_ctx *c, struct slice path, const struct node_vi
 static bool may(const struct prep_ctx *c, const struct node_view *n, int32_t perm)
 {
     return c->p->skip_acl || acl_permits(n->acl, perm, c->req->ids);
+}
+
+static bool is_within_quota(const struct prep_ctx *c, struct slice path, int64_t count,
+                            int64_t bytes)
+{
+    return !c->p->enforce_quota ||
+           quota_allows(c->p->tree, path, (struct quota_usage){ count, bytes });
 }
 
 static bool has_nul(struct slice s)
@@ -172,6 +181,7 @@ static void put_created(struct prep_ctx *c, struct slice parent_path,
             .mtime_ms = c->req->time_ms,
             .ephemeral_owner = n->ephemeral_owner,
         },
+        .data_len = n->data.len,
         .body_crc = znode_body_crc(n->path, n->data),
         .acl = n->acl,
     };
@@ -282,6 +292,9 @@ static enum zk_err prep_create(struct prep_ctx *c, int32_t *type, struct wire *w
     err = check_new_node(c, n.path, &parent);
     if (err != ZK_OK) {
         return err;
+    }
+    if (!is_within_quota(c, n.path, 1, (int64_t)slice_size(r.data))) {
+        return ZK_QUOTA_EXCEEDED;
     }
     n.parent_cversion = (int32_t)((uint32_t)parent.stat.cversion + 1);
     put_created(c, parent_path, &parent, &n);
@@ -404,9 +417,14 @@ static enum zk_err prep_set_data(struct prep_ctx *c, struct wire *w, union txn_b
     if (!set_data_request_decode(w, &r)) {
         return ZK_MARSHALLING_ERROR;
     }
-    struct node_view node;
+    struct node_view node = { .exists = false };
     struct set_data_txn txn = { .path = r.path, .data = r.data };
     enum zk_err err = get_permitted(c, r.path, PERM_WRITE, &node);
+    int64_t old_bytes = node.data_len > 0 ? node.data_len : 0;
+    if (err == ZK_OK &&
+        !is_within_quota(c, r.path, 0, (int64_t)slice_size(r.data) - old_bytes)) {
+        err = ZK_QUOTA_EXCEEDED;
+    }
     if (err == ZK_OK) {
         err = check_version(r.version, node.stat.version, &txn.version);
     }
@@ -417,6 +435,7 @@ static enum zk_err prep_set_data(struct prep_ctx *c, struct wire *w, union txn_b
     after.stat.version = txn.version;
     after.stat.mzxid = c->zxid;
     after.stat.mtime_ms = c->req->time_ms;
+    after.data_len = r.data.len;
     after.body_crc = znode_body_crc(path_normal(r.path), r.data);
     put_node(c, r.path, &node, &after);
     out->set_data = txn;

@@ -21,6 +21,7 @@ struct prep {
     uint64_t digest;  /* of the tree once everything prepared is applied */
     bool skip_acl;    /* skipACL=yes */
     bool with_digest; /* digest.enabled */
+    bool enforce_quota;
     size_t entry_bytes_max; /* what every peer can read (L11) */
     int64_t never_used_ms_max; /* of a container that had no child yet; 0: for ever */
     struct buf acl_scratch; /* the fixed-up list of the op at hand */
@@ -32,6 +33,7 @@ struct prep {
 struct prep_config {
     bool skip_acl;
     bool with_digest;
+    bool enforce_quota;
     size_t entry_bytes_max;
     int64_t never_used_ms_max;
 };

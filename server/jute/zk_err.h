@@ -24,6 +24,8 @@ enum zk_err {
     ZK_SESSION_MOVED = -118,
     ZK_NO_WATCHER = -121,
     ZK_RECONFIG_DISABLED = -123,
+    ZK_SESSION_CLOSED_REQUIRES_AUTH = -124,
+    ZK_QUOTA_EXCEEDED = -125,
 };
 
 #endif

@@ -7,8 +7,9 @@
  * ACL checks compare. Ids are appended in their encoding, string scheme and string id, as the
  * elements of a vec.
  *
- *      digest   any "user:password" is accepted and becomes user:base64(sha1(user:password)); a
- *               connection whose result is the configured super digest is also ("super", "")
+ *      digest   any "user:password" is accepted and becomes user:base64(hash(user:password)), the hash being
+ *               SHA-1 unless DigestAuthenticationProvider.digestAlg says otherwise; a connection
+ *               whose result is the configured super digest is also ("super", "")
  *      ip       proves nothing new: each connection has the id of its address from the start
  *
  * Any thread; no state.
@@ -21,8 +22,12 @@
 
 struct auth_options {
     bool digest_enabled;
+    const char *digest_alg;   /* as Java names it */
     const char *super_digest; /* "super:..." or NULL */
 };
+
+/* Is there a hash of this name? */
+bool auth_has_digest_alg(const char *digest_alg);
 
 /* Appends ("ip", host). */
 void auth_put_ip(const char *host, struct buf *out);

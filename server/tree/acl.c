@@ -6,60 +6,7 @@
 
 #include "common/assert.h"
 #include "common/xalloc.h"
-
-/* ---- ip ---------------------------------------------------------------------------------------- */
-
-/* Decimal number of at most three digits at *s, no more than max; -1 otherwise. */
-static int parse_small(const char **s, const char *end, int max)
-{
-    int value = 0;
-    int digits = 0;
-    while (*s < end && **s >= '0' && **s <= '9' && digits < 3) {
-        value = value * 10 + (*(*s)++ - '0');
-        digits++;
-    }
-    return digits > 0 && value <= max ? value : -1;
-}
-
-struct ipv4 {
-    uint32_t addr;
-    int bits;
-};
-
-/* "a.b.c.d" or "a.b.c.d/bits". */
-static bool parse_ipv4(struct slice text, struct ipv4 *out)
-{
-    const char *s = (const char *)text.data;
-    const char *end = s + slice_size(text);
-    uint32_t addr = 0;
-    for (int i = 0; i < 4; i++) {
-        if (i > 0 && (s == end || *s++ != '.')) {
-            return false;
-        }
-        int part = parse_small(&s, end, 255);
-        if (part < 0) {
-            return false;
-        }
-        addr = addr << 8 | (uint32_t)part;
-    }
-    *out = (struct ipv4){ addr, 32 };
-    if (s < end && *s == '/') {
-        s++;
-        out->bits = parse_small(&s, end, 32);
-    }
-    return s == end && out->bits >= 0;
-}
-
-static bool ip_matches(struct slice caller, struct slice pattern)
-{
-    struct ipv4 have;
-    struct ipv4 want;
-    if (!parse_ipv4(caller, &have) || !parse_ipv4(pattern, &want)) {
-        return false;
-    }
-    uint32_t mask = want.bits == 0 ? 0 : UINT32_MAX << (32 - want.bits);
-    return ((have.addr ^ want.addr) & mask) == 0;
-}
+#include "server/tree/ip_range.h"
 
 /* ---- checks -------------------------------------------------------------------------------------- */
 
@@ -73,7 +20,7 @@ static bool scheme_matches(const struct acl *entry, struct vec ids)
         if (!slice_eq(id.scheme, entry->scheme)) {
             continue;
         }
-        bool match = slice_eq_str(id.scheme, "ip") ? ip_matches(id.id, entry->id)
+        bool match = slice_eq_str(id.scheme, "ip") ? ip_range_contains(entry->id, id.id)
                                                    : slice_eq(id.id, entry->id);
         if (match) {
             return true;
@@ -141,8 +88,8 @@ static bool entry_is_valid(const struct acl *entry)
     if (slice_eq_str(entry->scheme, "digest")) {
         return digest_is_valid(entry->id);
     }
-    struct ipv4 ignored;
-    return slice_eq_str(entry->scheme, "ip") && parse_ipv4(entry->id, &ignored);
+    struct ip_range ignored;
+    return slice_eq_str(entry->scheme, "ip") && ip_range_parse(entry->id, &ignored);
 }
 
 /* Appends the entry unless an equal one stands between start and the end of out. */

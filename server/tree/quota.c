@@ -59,36 +59,65 @@ static bool find_governed(const struct data_tree *t, struct slice path, struct s
     return false;
 }
 
-struct usage {
-    int64_t count;
-    int64_t bytes;
-};
-
-static void write_usage(struct data_tree *t, struct znode *stats, struct usage u)
+static void write_usage(struct data_tree *t, struct znode *stats, struct quota_usage u)
 {
     char text[64];
     int len = snprintf(text, sizeof(text), "count=%" PRId64 ",bytes=%" PRId64, u.count, u.bytes);
     data_tree_replace_data(t, stats, (struct slice){ (uint8_t *)text, len });
 }
 
-/* The number behind key= in the statistics text; -1 if it is not there, as ZooKeeper reads it. */
+enum { QUOTA_TEXT_MAX = 256 };
+
+/* The text of a limits or statistics node; what is longer is none. */
+static void read_text(const struct znode *n, char out[QUOTA_TEXT_MAX])
+{
+    size_t len = slice_size(znode_data(n));
+    len = len < QUOTA_TEXT_MAX ? len : 0;
+    if (len > 0) {
+        memcpy(out, n->data, len);
+    }
+    out[len] = '\0';
+}
+
+/* The number behind key= in the text; -1 if it is not there, as ZooKeeper reads it. */
 static int64_t parse_field(const char *text, const char *key)
 {
     const char *at = strstr(text, key);
-    return at ? strtoll(at + strlen(key), NULL, 10) : -1;
+    char *end;
+    long long value = at ? strtoll(at + strlen(key), &end, 10) : -1;
+    return at && end == at + strlen(key) ? -1 : value;
 }
 
-static struct usage read_usage(const struct znode *stats)
+static struct quota_usage read_usage(const struct znode *stats)
 {
-    char text[128] = "";
-    size_t len = slice_size(znode_data(stats));
-    if (len > 0 && len < sizeof(text)) {
-        memcpy(text, stats->data, len);
-    }
-    return (struct usage){ parse_field(text, "count="), parse_field(text, "bytes=") };
+    char text[QUOTA_TEXT_MAX];
+    read_text(stats, text);
+    return (struct quota_usage){ parse_field(text, "count="), parse_field(text, "bytes=") };
 }
 
-static void add_usage(struct data_tree *t, struct slice path, struct usage diff)
+static bool is_within(int64_t used, int64_t more, int64_t limit)
+{
+    return more == 0 || limit < 0 || used + more <= limit;
+}
+
+bool quota_allows(const struct data_tree *t, struct slice path, struct quota_usage more)
+{
+    struct slice governed;
+    if (t->quota_count == 0 || !find_governed(t, path, &governed)) {
+        return true;
+    }
+    const struct znode *stats = find_quota_node(t, governed, STATS_NAME);
+    if (!stats) {
+        return true;
+    }
+    char limits[QUOTA_TEXT_MAX];
+    read_text(find_quota_node(t, governed, LIMITS_NAME), limits);
+    struct quota_usage used = read_usage(stats);
+    return is_within(used.count, more.count, parse_field(limits, "countHardLimit=")) &&
+           is_within(used.bytes, more.bytes, parse_field(limits, "byteHardLimit="));
+}
+
+static void add_usage(struct data_tree *t, struct slice path, struct quota_usage diff)
 {
     struct slice governed;
     if (t->quota_count == 0 || !find_governed(t, path, &governed)) {
@@ -96,8 +125,8 @@ static void add_usage(struct data_tree *t, struct slice path, struct usage diff)
     }
     struct znode *stats = find_quota_node(t, governed, STATS_NAME);
     if (stats) {
-        struct usage u = read_usage(stats);
-        write_usage(t, stats, (struct usage){ u.count + diff.count, u.bytes + diff.bytes });
+        struct quota_usage u = read_usage(stats);
+        write_usage(t, stats, (struct quota_usage){ u.count + diff.count, u.bytes + diff.bytes });
     }
 }
 
@@ -105,10 +134,10 @@ static void recount(struct data_tree *t, struct slice governed)
 {
     struct znode *stats = find_quota_node(t, governed, STATS_NAME);
     struct znode *top = data_tree_find(t, governed);
-    if (!stats || !top) {
+    if (!stats) {
         return;
     }
-    struct usage u = { 0, 0 };
+    struct quota_usage u = { 0, 0 };
     for (struct znode *n = top; n;) {
         u.count++;
         u.bytes += (int64_t)slice_size(znode_data(n));
@@ -121,6 +150,7 @@ static void recount(struct data_tree *t, struct slice governed)
         }
         n = n == top ? NULL : n->next_sibling;
     }
+    /* Nothing, if the path is not there. */
     write_usage(t, stats, u);
 }
 
@@ -132,7 +162,7 @@ void quota_node_created(struct data_tree *t, struct slice path, const struct zno
     } else if (is_quota_node(path, STATS_NAME, &governed)) {
         recount(t, governed);
     }
-    add_usage(t, path, (struct usage){ 1, (int64_t)slice_size(znode_data(n)) });
+    add_usage(t, path, (struct quota_usage){ 1, (int64_t)slice_size(znode_data(n)) });
 }
 
 void quota_node_deleted(struct data_tree *t, struct slice path, int32_t data_len)
@@ -141,12 +171,12 @@ void quota_node_deleted(struct data_tree *t, struct slice path, int32_t data_len
     if (is_quota_node(path, LIMITS_NAME, &governed)) {
         t->quota_count--;
     }
-    add_usage(t, path, (struct usage){ -1, data_len > 0 ? -(int64_t)data_len : 0 });
+    add_usage(t, path, (struct quota_usage){ -1, data_len > 0 ? -(int64_t)data_len : 0 });
 }
 
 void quota_data_changed(struct data_tree *t, struct slice path, int64_t byte_diff)
 {
-    add_usage(t, path, (struct usage){ 0, byte_diff });
+    add_usage(t, path, (struct quota_usage){ 0, byte_diff });
 }
 
 void quota_recount_all(struct data_tree *t)

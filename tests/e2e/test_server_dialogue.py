@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Differential tests: our server and Apache's are told the same and must answer the same, zxids,
 Stat fields, error codes, notifications and their order included."""
+import os
+
 import pytest
 
 from harness import rawzk as z
 from harness.dialogue import first_difference, hold, recorded_steps
-from harness.requests import random_steps
+from harness.requests import has_quotas, random_steps
 from harness.servers import QUICK_JVM
 
 ANSWERED_ALIKE = {
@@ -19,16 +21,19 @@ ANSWERED_ALIKE = {
 JVM = [*QUICK_JVM, "-Dznode.container.checkIntervalMs=3600000"]
 
 
-def compare(new_server, steps):
-    ours = hold(new_server("zkserver", "ours").start(), steps)
-    theirs = hold(new_server("apache", "theirs", jvm=JVM).start(), steps)
+def compare(new_server, steps, **settings):
+    settings["znode.container.checkIntervalMs"] = 3600000
+    ours = hold(new_server("zkserver", "ours", **settings).start(), steps)
+    theirs = hold(new_server("apache", "theirs", jvm=JVM, **settings).start(), steps)
     difference = first_difference(steps, ours, theirs)
     assert difference is None, difference
 
 
-@pytest.mark.parametrize("seed", range(1, 9))
+# DIALOGUES=400 is a million requests.
+@pytest.mark.parametrize("seed", range(1, 1 + int(os.environ.get("DIALOGUES", "8"))))
 def test_random_conversation(new_server, seed):
-    compare(new_server, random_steps(seed, 2500))
+    quotas = {"enforceQuota": str(has_quotas(seed)).lower()}
+    compare(new_server, random_steps(seed, 2500), **quotas)
 
 
 def test_recorded_conversation(new_server):

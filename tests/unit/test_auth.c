@@ -44,7 +44,7 @@ static void expect(const struct auth_options *options, const char *scheme, struc
 static void test_digest(void **state)
 {
     (void)state;
-    const struct auth_options options = { true, "super:lK75jTNcA+U9vtVEw5vB51mj/w4=" };
+    const struct auth_options options = { true, "SHA1", "super:lK75jTNcA+U9vtVEw5vB51mj/w4=" };
     /* Both taken from an Apache server. */
     expect(&options, "digest", slice_of_str("bob:pw"), "digest=bob:ikIaKsbtGweaHnb/jKn7OHqbunM=;");
     expect(&options, "digest", slice_of_str("super:secret"),
@@ -59,14 +59,29 @@ static void test_digest(void **state)
 static void test_digest_switched_off(void **state)
 {
     (void)state;
-    const struct auth_options options = { false, NULL };
+    const struct auth_options options = { false, "SHA1", NULL };
     expect(&options, "digest", slice_of_str("bob:pw"), NULL);
+}
+
+/* Against sha256sum and the like. */
+static void test_other_digests(void **state)
+{
+    (void)state;
+    const struct auth_options sha256 = { true, "SHA-256", NULL };
+    const struct auth_options sha3 = { true, "sha3-256", NULL };
+    expect(&sha256, "digest", slice_of_str("bob:pw"),
+           "digest=bob:lXdkgIa9O1CDDWAryQ0pe9wUYi2LkG6M7Uocn/Vyn2g=;");
+    expect(&sha3, "digest", slice_of_str("bob:pw"),
+           "digest=bob:W/mjsw4pvF0wVTGZI9EiUQDRnUt7BAezTWEy2LgNGUU=;");
+    assert_true(auth_has_digest_alg("SHA-512/256"));
+    assert_false(auth_has_digest_alg("SHA256"));
+    assert_false(auth_has_digest_alg(""));
 }
 
 static void test_without_super_digest_nobody_is_super(void **state)
 {
     (void)state;
-    const struct auth_options options = { true, NULL };
+    const struct auth_options options = { true, "SHA1", NULL };
     expect(&options, "digest", slice_of_str("super:secret"),
            "digest=super:lK75jTNcA+U9vtVEw5vB51mj/w4=;");
 }
@@ -74,7 +89,7 @@ static void test_without_super_digest_nobody_is_super(void **state)
 static void test_other_schemes(void **state)
 {
     (void)state;
-    const struct auth_options options = { true, NULL };
+    const struct auth_options options = { true, "SHA1", NULL };
     expect(&options, "ip", slice_of_str(""), "");
     expect(&options, "world", slice_of_str("anyone"), NULL);
     expect(&options, "super", slice_of_str("x"), NULL);
@@ -136,6 +151,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_digest),
         cmocka_unit_test(test_digest_switched_off),
+        cmocka_unit_test(test_other_digests),
         cmocka_unit_test(test_without_super_digest_nobody_is_super),
         cmocka_unit_test(test_other_schemes),
         cmocka_unit_test(test_ip_id),

@@ -48,6 +48,18 @@ BAD_ACLS = [
     *([(31, None, "x")], [(31, "world", None)], [(31, "nosuch", "x")], [(31, "digest", "a:b:c")]),
     *([(31, "digest", "a:")], [(31, "x509", "CN=a")], [(31, "sasl", "a")]),
 ]
+# Quotas, one of them below another, with texts in setquota's form: Apache's server ends when it applies a
+# change under a text that is not.
+QUOTA_NODES = [
+    f"/zookeeper/quota{below}" for below in ("/a", "/a/x", "/b") for below in (
+        below, f"{below}/zookeeper_limits", f"{below}/zookeeper_stats"
+    )
+]
+QUOTA_TEXTS = [
+    *(b"count=3,bytes=10", b"count=-1,bytes=-1=;byteHardLimit=40;countHardLimit=6"),
+    *(b"count=1,bytes=-1=;byteHardLimit=-1;countHardLimit=3", b"count=-1,bytes=20=;byteHardLimit=0"),
+    b"count=0,bytes=0",
+]
 FLAGS = [0, 0, 0, 0, 1, 1, 2, 3]
 ODD_FLAGS = [4, 4, 5, 5, 6, 0, 1, 2, 3, 7, -1]
 TTLS = [60000, 1, 0xFFFFFFFFFF, 0x10000000000, 0, -1]
@@ -69,11 +81,13 @@ class Session:
 
 
 class Requests:
-    """alone: there is one session only. checkWatches in Apache 3.8.0 looks at all connections."""
+    """alone: there is one session only. checkWatches in Apache 3.8.0 looks at all connections.
+    quotas: on some paths there are some."""
 
-    def __init__(self, seed, alone):
+    def __init__(self, seed, alone, quotas):
         self.rng = random.Random(seed)
         self.alone = alone
+        self.quotas = quotas
         self.pick = self.rng.choice
 
     def path(self):
@@ -211,13 +225,31 @@ class Requests:
         modes = [[p for p, mode in lasting.items() if mode == wanted] for wanted in (0, 1)]
         return z.SET_WATCHES2, z.set_watches_body(zxid, *lists, *modes)
 
+    # ---- quotas ------------------------------------------------------------------------------
+
+    def quota(self):
+        path = self.pick(QUOTA_NODES)
+        text = b"count=0,bytes=0" if path.endswith("stats") else self.pick(QUOTA_TEXTS)
+        return self.pick(
+            [
+                (z.CREATE, z.create_body(path, text)),
+                (z.CREATE, z.create_body(path, text)),
+                (z.SET_DATA, z.set_body(path, text)),
+                (z.GET_DATA, z.watched(path)),
+                (z.GET_DATA, z.watched(path)),
+                (z.DELETE, z.versioned(path)),
+            ]
+        )
+
     # ---- all together ------------------------------------------------------------------------
 
     def request(self, session):
         writes = [self.create, self.create, self.delete, self.set_data, self.set_acl, self.multi]
         reads = [self.exists, self.read, self.read, self.by_path, self.ephemerals, self.who_am_i]
         watches = [self.add_watch, self.remove_watch, self.multi_read, self.set_watches]
-        if self.rng.random() < 0.01:
+        if self.quotas and self.rng.random() < 0.25:
+            op, body = self.quota()
+        elif self.rng.random() < 0.01:
             op, body = self.reconfig()
         elif self.rng.random() < 0.5:
             op, body = self.pick(writes)()
@@ -231,17 +263,24 @@ class Requests:
     def burst(self, session, count):
         """Behind a setACL under way Apache's leader still sees the old list, and behind a multi that
         failed as a whole what it was about to create: such a one ends a burst."""
+        if self.quotas:
+            count = 1  # what is under way does not count yet, and how much that is, is chance
         requests = [self.request(session)]
         while len(requests) < count and requests[-1][0] not in (z.SET_ACL, z.MULTI):
             requests.append(self.request(session))
         return requests
 
 
+def has_quotas(seed):
+    """Whether the servers are to be started with enforceQuota."""
+    return seed % 4 == 1
+
+
 def random_steps(seed, count):
     """About count requests: one session or three that do anything to a small tree, in bursts; now and
     then one proves who it is, moves to another connection, or ends and another begins."""
     alone = seed % 4 == 0
-    make = Requests(seed, alone)
+    make = Requests(seed, alone, has_quotas(seed))
     rng = make.rng
     sessions = [Session(n) for n in (["s1"] if alone else ["s1", "s2", "s3"])]
     steps = [("open", s.name) for s in sessions]
