@@ -264,7 +264,8 @@ static void stderr_to_log(const struct daemonise *d)
 
 void daemonise_report(struct daemonise *d, int exit_code)
 {
-    if (exit_code == EXIT_OK) {
+    if (exit_code == EXIT_OK && !d->has_told) {
+        d->has_told = true;
         notify_systemd();
     }
     if (d->report_fd < 0) {

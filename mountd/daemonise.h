@@ -33,6 +33,7 @@ struct daemonise {
     int report_fd;        /* of the daemon; -1: foreground, or reported already */
     int signal_fd;        /* readable when SIGTERM, SIGINT or SIGHUP has arrived */
     int journal_fd;       /* the caller's stderr if that is the journal, else -1 */
+    bool has_told;        /* the service manager that the mount is ready; the end is no news to it */
     const char *log_file; /* borrowed; NULL: the journal if there is one, or syslog */
 };
 

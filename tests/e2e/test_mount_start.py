@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a mount starts when something is missing, and who is told what."""
 import os
-import re
 import signal
 import time
 from pathlib import Path
@@ -256,15 +255,3 @@ def test_make_stop_tells_what_keeps_it(bench, server, zk):
     os.kill(daemon, signal.SIGKILL)
     wait_for("it is unmounted", lambda: not mounted_types(point))
     assert "nothing is mounted" in bench.run(stop, env=scripts).stdout
-
-
-# ---- what is written about it --------------------------------------------------------------------
-
-
-def test_the_manual_knows_every_option(bench):
-    told = bench.run([ZKFS, "--help"]).stdout
-    options = re.findall(r"^    (-*[a-z][a-z_-]*)", told, re.MULTILINE)
-    assert len(options) > 25
-    page = (REPO / "docs" / "man" / "zkfs.8").read_text()
-    missing = [o for o in options if not re.search(rf"[- ]{re.escape(o.lstrip('-'))}\b", page)]
-    assert not missing

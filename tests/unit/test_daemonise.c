@@ -229,6 +229,8 @@ static void test_systemd_is_told(void **state)
     daemonise_report(&foreground, EXIT_OK);
     assert_true(recv(fd, text, sizeof(text) - 1, 0) > 0);
     assert_string_equal(text, "READY=1");
+    daemonise_report(&foreground, EXIT_OK); /* the mount has ended */
+    assert_int_equal(recv(fd, text, sizeof(text) - 1, 0), -1);
 
     unsetenv("NOTIFY_SOCKET");
     close(fd);
