@@ -5,7 +5,14 @@ import pytest
 from harness.bench import BIN, REPO
 from harness.servers import free_ports
 
-ON_ANY_SERVER = ["configuration", "queue", "service-discovery"]
+ON_ANY_SERVER = [
+    "barrier",
+    "configuration",
+    "distributed-lock",
+    "leader-election",
+    "queue",
+    "service-discovery",
+]
 
 
 def run_example(bench, example, **env):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.bench import BROKEN_LINE
+from harness.servers import QUICK_JVM
 from harness.waiting import holds_for, wait_for
 
 CONTEND = Path(__file__).parent / "harness" / "contend.py"
@@ -593,3 +593,139 @@ def test_queues_are_not_listed_and_not_in_the_way(hosts, opened, zk):
     assert zk.get_children("/d") == []
     events.wait("d/sub", "DELETE")
     assert {e.path for e in events.events} <= {"d", "d/sub"}
+
+
+# ---- other clients -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name, path", [("d/.zk/lock", "/d"), ("f", "/.zklock.f")])
+def test_kazoo_and_flock_exclude_each_other(server, hosts, opened, name, path):
+    theirs = server.client().Lock(path, "kazoo")
+    ours = opened(hosts[0] / name)
+    fcntl.flock(ours, fcntl.LOCK_EX)
+    assert not theirs.acquire(blocking=False)
+    assert [who for who in theirs.contenders() if who.endswith(f":{os.getpid()}")]
+    waiter = threading.Thread(target=theirs.acquire, daemon=True)
+    waiter.start()
+    wait_for("kazoo waits", lambda: len(theirs.contenders()) == 2)
+    assert waiter.is_alive()
+    fcntl.flock(ours, fcntl.LOCK_UN)
+    waiter.join(10)
+    assert theirs.is_acquired
+    assert try_lock(ours, fcntl.LOCK_EX) == errno.EWOULDBLOCK
+    assert try_lock(ours, fcntl.LOCK_SH) == errno.EWOULDBLOCK
+    turn = threading.Thread(target=fcntl.flock, args=(ours, fcntl.LOCK_EX), daemon=True)
+    turn.start()
+    wait_for("flock waits", lambda: len(theirs.contenders()) == 2)
+    theirs.release()
+    turn.join(10)
+    assert not turn.is_alive()
+
+
+def test_kazoo_readers_and_writers(server, hosts, opened):
+    client = server.client()
+    reader, writer = client.ReadLock("/d"), client.WriteLock("/d")
+    ours = opened(hosts[0] / "d/.zk/lock")
+    fcntl.flock(ours, fcntl.LOCK_SH)
+    assert reader.acquire(blocking=False)
+    assert not writer.acquire(blocking=False)
+    fcntl.flock(ours, fcntl.LOCK_UN)
+    assert try_lock(ours, fcntl.LOCK_SH) == 0
+    fcntl.flock(ours, fcntl.LOCK_UN)
+    assert try_lock(ours, fcntl.LOCK_EX) == errno.EWOULDBLOCK
+    reader.release()
+    assert writer.acquire(blocking=False)
+    assert try_lock(ours, fcntl.LOCK_SH) == errno.EWOULDBLOCK
+    writer.release()
+    fcntl.flock(ours, fcntl.LOCK_EX)
+    assert not reader.acquire(blocking=False)
+
+
+JAVA = "/usr/share/java"
+CURATOR = ["curator-client", "curator-framework", "curator-recipes", "guava", "zookeeper"]
+CLASSPATH = ":".join(f"{JAVA}/{jar}.jar" for jar in [*CURATOR, "zookeeper-jute", "slf4j-nop"])
+
+
+class Curator:
+    """CuratorLock.java, told what to do."""
+
+    def __init__(self, bench, classes, hosts):
+        argv = ["java", *QUICK_JVM, "-cp", f"{CLASSPATH}:{classes}", "CuratorLock", hosts]
+        bench.commands.append(argv)
+        self._popen = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=bench.environment(),
+        )
+        assert self._popen.stdout.readline() == "ready\n"
+
+    def send(self, *words):
+        self._popen.stdin.write(" ".join(words) + "\n")
+        self._popen.stdin.flush()
+
+    def answer(self):
+        return self._popen.stdout.readline().strip()
+
+    def __call__(self, *words):
+        self.send(*words)
+        return self.answer()
+
+    def close(self):
+        self._popen.stdin.close()
+        self._popen.wait(20)
+
+
+@pytest.fixture(scope="module")
+def curator_classes(scratch):
+    folder = scratch / "classes"
+    folder.mkdir()
+    source = CONTEND.parent.parent / "clients" / "CuratorLock.java"
+    subprocess.run(["javac", "-cp", CLASSPATH, "-d", folder, source], check=True)
+    return folder
+
+
+@pytest.fixture
+def curator(bench, server, curator_classes):
+    client = Curator(bench, curator_classes, server.hosts)
+    yield client
+    client.close()
+
+
+def test_java_program_and_shell_script_exclude_each_other(bench, hosts, curator, zk):
+    """InterProcessMutex and flock(1), each in the other's way, and each after the other."""
+    path = hosts[0] / "d/.zk/lock"
+    try_it = ["flock", "-n", path, "true"]
+    assert curator("mutex", "acquire", "/d") == "true"
+    assert bench.run(try_it, check=False).returncode == 1
+    script = bench.spawn(["flock", path, "sleep", "1"], "script")
+    wait_for("the script waits", lambda: len(zk.get_children("/d")) == 4)
+    assert curator("mutex", "release", "/d") == "released"
+    wait_for("the script's turn", lambda: bench.run(["pgrep", "-P", str(script.pid)], check=False).stdout)
+    assert curator("mutex", "try", "/d") == "false"
+    curator.send("mutex", "acquire", "/d")
+    wait_for("the program waits", lambda: len(zk.get_children("/d")) == 4)
+    assert script.wait() == 0
+    assert curator.answer() == "true"
+    assert bench.run(try_it, check=False).returncode == 1
+    assert curator("mutex", "release", "/d") == "released"
+    assert bench.run(try_it).returncode == 0
+
+
+def test_curator_readers_and_writers(hosts, opened, curator):
+    ours = opened(hosts[0] / "d/.zk/lock")
+    fcntl.flock(ours, fcntl.LOCK_SH)
+    assert curator("read", "try", "/d") == "true"
+    assert curator("write", "try", "/d") == "false"
+    fcntl.flock(ours, fcntl.LOCK_UN)
+    assert try_lock(ours, fcntl.LOCK_SH) == 0
+    fcntl.flock(ours, fcntl.LOCK_UN)
+    assert try_lock(ours, fcntl.LOCK_EX) == errno.EWOULDBLOCK
+    assert curator("read", "release", "/d") == "released"
+    assert curator("write", "acquire", "/d") == "true"
+    assert try_lock(ours, fcntl.LOCK_SH) == errno.EWOULDBLOCK
+    assert curator("write", "release", "/d") == "released"
+    fcntl.flock(ours, fcntl.LOCK_EX)
+    assert curator("read", "try", "/d") == "false"
