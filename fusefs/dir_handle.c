@@ -26,6 +26,17 @@ struct burst {
     size_t count;
 };
 
+static struct listing *names_now(struct fusefs *fs, struct inode *dir)
+{
+    if (dir->kind != INODE_DIR) {
+        return NULL;
+    }
+    struct listing *names = dir->listing ? listing_ref(dir->listing) : listing_new(NULL, 0);
+    scratch_add_names(dir, &names);
+    away_hide_names(fs, dir, &names);
+    return names;
+}
+
 struct dir_handle *dir_handle_new(struct fusefs *fs, struct inode *take_dir)
 {
     struct dir_handle *d = xcalloc(1, sizeof(*d));
@@ -33,14 +44,20 @@ struct dir_handle *dir_handle_new(struct fusefs *fs, struct inode *take_dir)
     d->dir = take_dir;
     list_init(&d->waiters);
     fs_lock(fs);
-    if (take_dir->kind == INODE_DIR) {
-        d->names = take_dir->listing ? listing_ref(take_dir->listing) : listing_new(NULL, 0);
-        scratch_add_names(take_dir, &d->names);
-        away_hide_names(fs, take_dir, &d->names);
-        d->shows_control = fs->options.control == FUSEFS_CONTROL_VISIBLE;
-    }
+    d->names = names_now(fs, take_dir);
+    d->shows_control = d->names && fs->options.control == FUSEFS_CONTROL_VISIBLE;
     fs_unlock(fs);
     return d;
+}
+
+void dir_handle_renew(struct fusefs *fs, struct dir_handle *d)
+{
+    fs_lock(fs);
+    struct listing *old = d->names;
+    d->names = names_now(fs, d->dir);
+    listing_unref(old);
+    d->at = SIZE_MAX; /* whatever is wanted next, what was known is not any more */
+    fs_unlock(fs);
 }
 
 struct dir_handle *dir_handle_ref(struct fusefs *fs, struct dir_handle *d)

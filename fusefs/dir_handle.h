@@ -27,6 +27,7 @@ struct dir_handle {
     struct inode *dir;     /* referenced */
     struct listing *names; /* counted; NULL: a control directory */
     bool shows_control;    /* lists the control directory too */
+    bool was_read;         /* from its beginning, at least once */
 
     size_t at;    /* index of the first name that was wanted last */
     size_t known; /* names before it have been read */
@@ -49,6 +50,9 @@ struct dir_waiter {
 struct dir_handle *dir_handle_new(struct fusefs *fs, struct inode *take_dir);
 struct dir_handle *dir_handle_ref(struct fusefs *fs, struct dir_handle *d);
 void dir_handle_unref(struct fusefs *fs, struct dir_handle *d);
+
+/* Takes the names as they are now: after rewinddir. */
+void dir_handle_renew(struct fusefs *fs, struct dir_handle *d);
 
 /* Calls go_on when count names from index on have been read, or cannot be: at once, or from the thread
  * that gets the answer. The caller's reference on d lasts until then. */

@@ -38,6 +38,13 @@ static void reply_opendir(struct fusefs *fs, fuse_req_t req, struct inode *dir,
     }
 }
 
+/* The lock is held. */
+static bool has_current_names(struct fusefs *fs, const struct inode *dir)
+{
+    return inode_is_control(dir) || (dir->armed && dir->kids_watched) ||
+           (dir->listing && !zkc_is_connected(fs->zkc));
+}
+
 static void on_opendir_fetched(void *arg, int rc)
 {
     struct opendir *o = arg;
@@ -66,11 +73,9 @@ static void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
         fuse_reply_err(req, err);
         return;
     }
-    bool is_connected = zkc_is_connected(fs->zkc);
     fs_lock(fs);
     bool is_armed = dir->armed;
-    bool is_current =
-        inode_is_control(dir) || (is_armed && dir->kids_watched) || (!is_connected && dir->listing);
+    bool is_current = has_current_names(fs, dir);
     fs_unlock(fs);
     if (is_current) {
         reply_opendir(fs, req, dir, fi);
@@ -231,6 +236,48 @@ static void on_entries_known(struct dir_waiter *w)
     readdir_free(rd);
 }
 
+static void fill_buffer(struct readdir *rd)
+{
+    if (rd->plus) {
+        size_t index = rd->offset < FIRST_NAME ? 0 : (size_t)(rd->offset - FIRST_NAME);
+        dir_handle_want(rd->r.fs, rd->d, index, rd->size / ENTRY_BYTES_MIN, &rd->waiter);
+    } else {
+        on_entries_known(&rd->waiter);
+    }
+}
+
+static void on_names_read(void *arg, int rc)
+{
+    struct readdir *rd = arg;
+    (void)rc; /* without an answer the names are those that we have */
+    dir_handle_renew(rd->r.fs, rd->d);
+    fill_buffer(rd);
+}
+
+/* rewinddir shows the directory as it is now, as opendir would. */
+static void rewind_names(struct readdir *rd)
+{
+    struct fusefs *fs = rd->r.fs;
+    fs_lock(fs);
+    bool is_current = has_current_names(fs, rd->d->dir);
+    fs_unlock(fs);
+    if (is_current) {
+        on_names_read(rd, 0);
+    } else {
+        fetch_node(fs, rd->d->dir, on_names_read, rd);
+    }
+}
+
+/* Whether it is read from its beginning again. */
+static bool is_rewound(struct fusefs *fs, struct dir_handle *d, off_t offset)
+{
+    fs_lock(fs);
+    bool is_again = offset == 0 && d->was_read && !d->dir->dead;
+    d->was_read = true;
+    fs_unlock(fs);
+    return is_again;
+}
+
 static void start_readdir(fuse_req_t req, size_t size, off_t offset, struct fuse_file_info *fi,
                           struct fusefs *fs, bool plus)
 {
@@ -242,11 +289,10 @@ static void start_readdir(fuse_req_t req, size_t size, off_t offset, struct fuse
     rd->waiter.go_on = on_entries_known;
     if (!request_begin(&rd->r, fs, req)) {
         readdir_free(rd);
-    } else if (plus) {
-        size_t index = offset < FIRST_NAME ? 0 : (size_t)(offset - FIRST_NAME);
-        dir_handle_want(fs, rd->d, index, size / ENTRY_BYTES_MIN, &rd->waiter);
+    } else if (is_rewound(fs, rd->d, offset)) {
+        rewind_names(rd);
     } else {
-        on_entries_known(&rd->waiter);
+        fill_buffer(rd);
     }
 }
 

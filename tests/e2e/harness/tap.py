@@ -5,6 +5,7 @@ import queue
 import socket
 import struct
 import threading
+import time
 from collections import namedtuple
 
 from . import rawzk
@@ -33,6 +34,8 @@ class Tap:
         self.asked = []
         self.reachable = True
         self._answers_get_lost = False
+        self.delay = 0.0  # seconds that each piece takes on its way, in either direction
+        self._garbage = None
         self._flowing = threading.Event()
         self._flowing.set()
         self._loss = self._lost_xid = None
@@ -85,6 +88,11 @@ class Tap:
         self._close_all()
         loss.done.set()
 
+    def garble(self, data):
+        """The next frame from the server is replaced by these bytes."""
+        self.bench.expect_log(BROKEN_LINE)
+        self._garbage = data
+
     def close(self):
         self._listener.close()
         self._flowing.set()
@@ -125,7 +133,7 @@ class Tap:
                 if is_request:
                     pending, frames, passes = self._note(pending + piece, frames)
                     if passes:
-                        pieces.put(piece)
+                        pieces.put((time.monotonic(), piece))
                 else:
                     pending = self._answer(pending + piece, pieces)
         except OSError:
@@ -134,7 +142,9 @@ class Tap:
 
     def _pass_on(self, pieces, sink, is_request):
         try:
-            while piece := pieces.get():
+            while entry := pieces.get():
+                arrived, piece = entry
+                time.sleep(max(0.0, arrived + self.delay - time.monotonic()))
                 self._flowing.wait()
                 if is_request or not self._answers_get_lost:
                     sink.sendall(piece)
@@ -154,7 +164,8 @@ class Tap:
                 self._lost_xid = None
                 self._break_line(self._loss)
                 return b""
-            pieces.put(data[:end])
+            frame, self._garbage = self._garbage or data[:end], None
+            pieces.put((time.monotonic(), frame))
             data = data[end:]
         return data
 
