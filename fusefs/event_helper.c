@@ -200,7 +200,9 @@ _Noreturn static void child_main(int socket_fd, pid_t parent)
 
 /* ---- the daemon's side ----------------------------------------------------------------------- */
 
-int event_helper_start(struct event_helper **out)
+/* Forks a helper. Its end of a new pair is the child's, the other one replaces h->socket_fd under the same
+ * number, which other threads may be using. 0 or -errno. */
+static int spawn(struct event_helper *h)
 {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
@@ -213,17 +215,61 @@ int event_helper_start(struct event_helper **out)
     }
     int err = pid < 0 ? -errno : 0;
     close(pair[1]);
+    if (err == 0) {
+        h->pid = pid;
+        h->pid_fd = pidfd_open(pid, 0);
+        if (h->socket_fd < 0) {
+            h->socket_fd = pair[0];
+            return 0;
+        }
+        err = dup3(pair[0], h->socket_fd, O_CLOEXEC) < 0 ? -errno : 0;
+    }
+    close(pair[0]);
+    return err;
+}
+
+/* Kills the helper, if there is one, and reaps it. */
+static void reap(struct event_helper *h)
+{
+    if (h->pid <= 0) {
+        return;
+    }
+    kill(h->pid, SIGKILL);
+    /* Killed while the file system holds a request of its, it ends only when that is answered or
+     * /dev/fuse is closed. If neither happens we leave it: init reaps it after us. */
+    struct pollfd fd = { .fd = h->pid_fd, .events = POLLIN };
+    if (h->pid_fd >= 0 && poll(&fd, 1, REAP_TIMEOUT_MS) == 0) {
+        log_warn(MODULE, "helper does not end pid=%d", (int)h->pid);
+    } else {
+        waitpid(h->pid, NULL, 0);
+    }
+    if (h->pid_fd >= 0) {
+        close(h->pid_fd);
+    }
+    h->pid = 0;
+}
+
+int event_helper_start(struct event_helper **out)
+{
+    struct event_helper *h = xcalloc(1, sizeof(*h));
+    h->socket_fd = -1;
+    int err = spawn(h);
     if (err != 0) {
-        close(pair[0]);
+        free(h);
         return err;
     }
-    struct event_helper *h = xcalloc(1, sizeof(*h));
-    h->pid = pid;
-    h->pid_fd = pidfd_open(pid, 0);
-    h->socket_fd = pair[0];
     pthread_mutex_init(&h->lock, NULL);
     *out = h;
     return 0;
+}
+
+int event_helper_restart(struct event_helper *h)
+{
+    pthread_mutex_lock(&h->lock);
+    reap(h);
+    int err = spawn(h);
+    pthread_mutex_unlock(&h->lock);
+    return err;
 }
 
 pid_t event_helper_pid(const struct event_helper *h)
@@ -321,18 +367,7 @@ void event_helper_stop(struct event_helper *h)
         return;
     }
     close(h->socket_fd);
-    kill(h->pid, SIGKILL);
-    /* Killed while the file system holds a request of its, it ends only when that is answered or
-     * /dev/fuse is closed. If neither happens we leave it: init reaps it after us. */
-    struct pollfd fd = { .fd = h->pid_fd, .events = POLLIN };
-    if (h->pid_fd >= 0 && poll(&fd, 1, REAP_TIMEOUT_MS) == 0) {
-        log_warn(MODULE, "helper does not end pid=%d", (int)h->pid);
-    } else {
-        waitpid(h->pid, NULL, 0);
-    }
-    if (h->pid_fd >= 0) {
-        close(h->pid_fd);
-    }
+    reap(h);
     pthread_mutex_destroy(&h->lock);
     free(h);
 }

@@ -57,6 +57,10 @@ pid_t event_helper_pid(const struct event_helper *h);
  * of the system call. */
 int event_helper_raise(struct event_helper *h, enum event_kind kind, const char *path);
 
+/* Reaps a helper that was killed and forks another one, which has to attach; from the notify thread only. Its
+ * process id is a new one, and the old one is anybody's. 0 or -errno. */
+int event_helper_restart(struct event_helper *h);
+
 /* Ends the helper and reaps it. NULL is fine. */
 void event_helper_stop(struct event_helper *h);
 

@@ -60,7 +60,7 @@ struct fusefs {
     struct lock_table locks;       /* by lock */
     struct zkc *zkc;
     struct event_helper *helper;
-    int helper_pid;
+    atomic_int helper_pid; /* 0: none; its requests are told by it from everybody else's */
     struct fuse_session *se; /* NULL until mounted */
     char *mountpoint;        /* owned */
     struct stats stats;

@@ -160,7 +160,7 @@ int fusefs_new(const struct fusefs_options *options, struct fusefs **out)
         log_error("fusefs", "cannot start the event helper: %s", strerror(-err));
         goto err_queue;
     }
-    fs->helper_pid = event_helper_pid(fs->helper);
+    atomic_store(&fs->helper_pid, event_helper_pid(fs->helper));
     struct zkc_callbacks callbacks = { on_watch, on_state, refetch_watch_bytes, fs };
     fs->zkc = zkc_new(&fs->options, &callbacks);
     fs->cache.new_perms =

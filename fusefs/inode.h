@@ -106,6 +106,7 @@ struct inode {
     int64_t told;        /* the state that whoever polls is told of, see ops_poll.h */
     int64_t page_mzxid;  /* version that the kernel's page cache was filled from; 0: none */
     bool event_queued;   /* a notice of a data change waits in the notify queue */
+    bool attr_queued;    /* ... and one of other attributes */
     bool create_skipped; /* was gone again before its creation was announced */
 };
 

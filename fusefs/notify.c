@@ -76,6 +76,15 @@ static struct inode *find_control(const struct inode *dir, enum inode_kind kind)
     return NULL;
 }
 
+/* One that waits covers all changes until it is taken. */
+static void push_attr_locked(struct fusefs *fs, struct inode *inode)
+{
+    if (!inode->attr_queued) {
+        inode->attr_queued = true;
+        push_locked(fs, NOTICE_ATTR, inode);
+    }
+}
+
 static void push_data_locked(struct fusefs *fs, struct inode *inode)
 {
     if (inode->kind == INODE_DIR) {
@@ -84,7 +93,7 @@ static void push_data_locked(struct fusefs *fs, struct inode *inode)
             file->event_queued = true;
             push_locked(fs, NOTICE_DATA, file);
         }
-        push_locked(fs, NOTICE_ATTR, inode);
+        push_attr_locked(fs, inode);
     } else if (!inode->event_queued) {
         /* Changes that come faster than events leave become one, and its reader sees the last. */
         inode->event_queued = true;
@@ -117,7 +126,7 @@ void notify_on_change(void *owner, enum change change, struct inode *inode)
         break;
     default:
         if (is_known(inode)) {
-            push_locked(fs, NOTICE_ATTR, inode);
+            push_attr_locked(fs, inode);
         }
     }
 }
@@ -207,7 +216,8 @@ static struct inode *view_find_locked(const struct fusefs *fs, fuse_ino_t parent
 
 bool notify_is_helper(const struct fusefs *fs, fuse_req_t req)
 {
-    return fs->helper_pid > 0 && fuse_req_ctx(req)->pid == fs->helper_pid;
+    int pid = atomic_load(&fs->helper_pid);
+    return pid > 0 && fuse_req_ctx(req)->pid == pid;
 }
 
 void notify_helper_lookup(struct fusefs *fs, fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -311,6 +321,9 @@ static struct task take_task(struct fusefs *fs, const struct notice *n)
         handle_advance_readers(inode);
         t.keeps_pages = handle_any_behind(inode);
     }
+    if (n->type == NOTICE_ATTR) {
+        inode->attr_queued = false;
+    }
     if (n->type == NOTICE_CREATED && inode->dead) {
         inode->create_skipped = true;
     }
@@ -326,12 +339,31 @@ static struct task take_task(struct fusefs *fs, const struct notice *n)
     return t;
 }
 
+/* The helper has been killed. Until it is reaped nobody else can have its process id; from then on a stranger
+ * may, whose requests must not be taken for events: so we forget it before. */
+static int revive_helper(struct fusefs *fs)
+{
+    log_warn("notify", "the event helper has ended, starting another one");
+    atomic_store(&fs->helper_pid, 0);
+    int err = event_helper_restart(fs->helper);
+    if (err == 0) {
+        atomic_store(&fs->helper_pid, event_helper_pid(fs->helper));
+        err = event_helper_attach(fs->helper, fs->mountpoint);
+    }
+    return err;
+}
+
 static int raise_event(struct fusefs *fs, enum event_kind kind, const struct task *t)
 {
     if (!fs->helper) {
         return -ENOTCONN;
     }
     int err = event_helper_raise(fs->helper, kind, t->path);
+    if (err == -EPIPE && !atomic_load(&fs->stopping)) {
+        err = revive_helper(fs);
+        /* Made twice, if it died behind it, an event does no harm; left out it would. */
+        err = err ? err : event_helper_raise(fs->helper, kind, t->path);
+    }
     stats_add(err ? &fs->stats.events_failed : &fs->stats.events[kind]);
     if (err) {
         log_debug("notify", "event not raised kind=%s path=/%s: %s", stats_event_name(kind),
