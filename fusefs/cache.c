@@ -411,8 +411,7 @@ void cache_forget(struct cache *c, struct inode *inode)
     inode->listing = NULL;
 }
 
-/* The inode goes to name in dir, where nothing else is left. */
-static void move_to(struct cache *c, struct inode *inode, struct inode *dir, const char *name)
+void cache_moved(struct cache *c, struct inode *inode, struct inode *dir, const char *name)
 {
     struct inode *target = inode_find_child(&c->table, dir, name);
     if (target && target != inode) {
@@ -422,7 +421,6 @@ static void move_to(struct cache *c, struct inode *inode, struct inode *dir, con
     char *path = name_join(dir->path, name);
     inode_move(&c->table, inode, dir, path);
     free(path);
-    cache_forget(c, inode);
 }
 
 void cache_renamed(struct cache *c, struct inode *inode, struct inode *dir, const char *name)
@@ -433,12 +431,8 @@ void cache_renamed(struct cache *c, struct inode *inode, struct inode *dir, cons
     if (dir->listing) {
         listing_add(&dir->listing, name);
     }
-    move_to(c, inode, dir, name);
-}
-
-void cache_detached(struct cache *c, struct inode *inode, struct inode *dir, const char *name)
-{
-    move_to(c, inode, dir, name);
+    cache_moved(c, inode, dir, name);
+    cache_forget(c, inode);
 }
 
 void cache_exchanged(struct cache *c, struct inode *a, struct inode *b)

@@ -78,9 +78,8 @@ void cache_renamed(struct cache *c, struct inode *inode, struct inode *dir, cons
 
 /* The inode stands for another znode now, which has to be read. */
 void cache_forget(struct cache *c, struct inode *inode);
-/* This mount has renamed a file onto the name of a scratch file, as scratch.h has it; ZooKeeper has not heard of it.
- * The inode has no copy any more. */
-void cache_detached(struct cache *c, struct inode *inode, struct inode *dir, const char *name);
+/* The inode goes to name in dir, where nothing else is left; ZooKeeper has not heard of it (scratch.h). */
+void cache_moved(struct cache *c, struct inode *inode, struct inode *dir, const char *name);
 
 /* This mount has exchanged the data of two znodes: each inode goes with its data. */
 void cache_exchanged(struct cache *c, struct inode *a, struct inode *b);

@@ -286,6 +286,11 @@ static void adopt_written(struct commit *c)
         value_unref(h->value);
         h->value = value_ref(h->node->value);
     }
+    if (h->is_at_end && h->len == c->sent && !h->is_dirty) {
+        h->is_append = true; /* as it was opened: what others add from now on stays */
+        h->is_at_end = false;
+        h->any_version = false;
+    }
     if (h->is_append) {
         memmove(h->data, h->data + c->sent, h->len - c->sent);
         h->len -= c->sent;
@@ -347,7 +352,7 @@ static void commit_replace(struct commit *c)
     struct fusefs *fs = c->r.fs;
     struct handle *h = c->handle;
     fs_lock(fs);
-    size_t len = h->len;
+    size_t len = c->sent = h->len;
     char *bytes = xmemdup(len ? h->data : "", len ? len : 1);
     int32_t version = h->any_version || !h->value ? -1 : h->value->version;
     h->is_dirty = false;

@@ -272,6 +272,25 @@ bool handle_make_private(struct handle *h)
     return true;
 }
 
+bool handle_make_whole(struct handle *h)
+{
+    if (!h->is_append) {
+        return handle_make_private(h);
+    }
+    if (!h->value) {
+        return false;
+    }
+    size_t old = h->value->len;
+    reserve(h, old + h->len);
+    memmove(h->data + old, h->data, h->len);
+    memcpy(h->data, h->value->bytes, old);
+    h->len += old;
+    h->has_data = true;
+    h->is_append = false;
+    h->is_at_end = true;
+    return true;
+}
+
 static void extend(struct handle *h, size_t len)
 {
     reserve(h, len);
@@ -283,7 +302,7 @@ static void extend(struct handle *h, size_t len)
 
 void handle_write(struct handle *h, const char *bytes, size_t len, off_t offset)
 {
-    size_t at = h->is_append ? h->len : (size_t)offset;
+    size_t at = h->is_append || h->is_at_end ? h->len : (size_t)offset;
     extend(h, at + len);
     if (len > 0) {
         memcpy(h->data + at, bytes, len);
@@ -301,6 +320,8 @@ void handle_truncate(struct handle *h, size_t len)
         h->any_version = !h->was_read;
         h->only_truncated = true;
         h->has_data = true;
+        h->is_at_end = h->is_at_end || h->is_append;
+        h->is_append = false;
         h->len = 0;
     } else {
         extend(h, len);

@@ -52,6 +52,7 @@ struct handle {
     bool is_spoiled;     /* a write did not fit: nothing of it is committed */
     bool is_writable;
     bool is_append;      /* data is what was added, wherever the end is by then */
+    bool is_at_end;      /* an append that was truncated: data is the whole content, writes go to its end */
     bool is_cached;      /* reads go through the page cache */
     bool is_text;        /* value is generated text, not a version of a znode */
     bool any_version;    /* replaces the value whatever it is by now */
@@ -113,6 +114,8 @@ void handle_advance_readers(struct inode *inode);
 const char *handle_read(struct handle *h, off_t offset, size_t *len);
 /* Makes data the whole content; false: the value has to be loaded first. */
 bool handle_make_private(struct handle *h);
+/* The same of an append, so that it can be truncated to any length. */
+bool handle_make_whole(struct handle *h);
 /* The handle that open(O_TRUNC) by this thread is truncating: the kernel sends OPEN without the flag, then a
  * SETATTR without the handle. NULL: none. */
 struct handle *handle_find_opened(const struct inode *inode, pid_t opener);

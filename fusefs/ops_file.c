@@ -242,7 +242,7 @@ static ssize_t copy_out(struct fusefs *fs, struct handle *h, size_t len, off_t o
 static int check_size(const struct fusefs *fs, const struct handle *h, size_t len, off_t offset)
 {
     size_t limit = handle_limit(fs, h);
-    size_t start = h->is_append ? handle_size(h) : (size_t)offset;
+    size_t start = h->is_append || h->is_at_end ? handle_size(h) : (size_t)offset;
     return start > limit || len > limit - start ? EFBIG : 0;
 }
 

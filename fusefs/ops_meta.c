@@ -513,7 +513,7 @@ static int truncate_handle(struct fusefs *fs, struct handle *h, off_t size, bool
     fs_lock(fs);
     if ((size_t)size > handle_limit(fs, h)) {
         err = EFBIG;
-    } else if (size == 0 || handle_make_private(h)) {
+    } else if (size == 0 || handle_make_whole(h)) {
         handle_truncate(h, (size_t)size);
     } else {
         *must_load = true;
@@ -537,7 +537,7 @@ static void on_truncate_loaded(void *arg, int rc)
     if (rc == ZOK && !h->value && h->node->value) {
         h->value = value_ref(h->node->value);
     }
-    if (rc == ZOK && handle_make_private(h)) {
+    if (rc == ZOK && handle_make_whole(h)) {
         handle_truncate(h, (size_t)t->size);
     } else if (rc == ZOK) {
         rc = ZSYSTEMERROR;

@@ -51,23 +51,19 @@ static void rename_in_memory(struct rename *n)
 {
     struct fusefs *fs = n->r.fs;
     struct inode *from = n->from;
-    struct value *bytes = n->from_value;
-    int err = 0;
     fs_lock(fs);
-    if (n->from_scratch) {
-        cache_detached(&fs->cache, from, n->to_dir, n->to_name);
-    } else {
+    if (!n->from_scratch) {
         char *path = xstrdup(from->path);
         struct Stat stat = from->stat;
-        err = scratch_start(fs, from, bytes->bytes, bytes->len);
-        if (!err) {
-            cache_detached(&fs->cache, from, n->to_dir, n->to_name);
-            away_add(fs, path, &stat, from, n->pid);
-        }
+        cache_forget(&fs->cache, from);
+        int err = scratch_start(fs, from, n->from_value->bytes, n->from_value->len);
+        zk_assert(err == 0); /* stays_in_memory has seen that there is room */
+        away_add(fs, path, &stat, from, n->pid);
         free(path);
     }
+    cache_moved(&fs->cache, from, n->to_dir, n->to_name);
     fs_unlock(fs);
-    rename_end(n, err);
+    rename_end(n, 0);
 }
 
 /* A directory that is renamed: 0 or an errno. The lock is held. */
@@ -125,7 +121,8 @@ static bool stays_in_memory(const struct rename *n)
         return false;
     }
     bool may_delete = !n->from_dir->perms_known || (n->from_dir->perms & (unsigned)ZOO_PERM_DELETE);
-    return n->from_scratch || (n->from->writers == 0 && may_delete);
+    return n->from_scratch ||
+           (n->from->writers == 0 && may_delete && scratch_has_room(n->r.fs, n->from->value->len));
 }
 
 /* Both have been read. */
@@ -249,7 +246,8 @@ static struct rename *rename_new(struct fusefs *fs, struct inode *from_dir, cons
         free(path);
     }
     n->to = inode_ref(to);
-    n->to_was_away = away_take(fs, to->path);
+    /* A directory cannot take the place of its znode: that is settled first. */
+    n->to_was_away = from->kind != INODE_DIR && away_take(fs, to->path);
     fs_unlock(fs);
     return n;
 }

@@ -82,9 +82,14 @@ int scratch_write(struct fusefs *fs, struct inode *inode, const char *bytes, siz
     return err;
 }
 
+bool scratch_has_room(const struct fusefs *fs, size_t len)
+{
+    return has_room(fs, SCRATCH_FILE_BYTES + len);
+}
+
 int scratch_start(struct fusefs *fs, struct inode *inode, const char *bytes, size_t len)
 {
-    if (!has_room(fs, SCRATCH_FILE_BYTES + len)) {
+    if (!scratch_has_room(fs, len)) {
         return ENOSPC;
     }
     inode->scratch = xcalloc(1, sizeof(*inode->scratch));

@@ -62,7 +62,8 @@ void scratch_add_names(const struct inode *dir, struct listing **names);
 /* A counted copy of the bytes. */
 struct value *scratch_value(const struct inode *inode);
 
-/* Turns an inode without a copy into a scratch file with these bytes. 0 or ENOSPC. */
+bool scratch_has_room(const struct fusefs *fs, size_t len);
+/* Turns an inode without a copy into a scratch file with these bytes. 0 or ENOSPC: then nothing has changed. */
 int scratch_start(struct fusefs *fs, struct inode *inode, const char *bytes, size_t len);
 /* The inode becomes a znode's again; its bytes are dropped. */
 void scratch_end(struct inode_table *t, struct inode *inode);

@@ -289,6 +289,28 @@ def test_appending_processes_lose_no_line(bench, new_mount, zk, mount_count, wri
             assert own == [f"{m}.{w} line {i}" for i in range(1, lines + 1)]
 
 
+def test_append_that_is_truncated(mount, zk):
+    zk.create("/f", b"0123456789")
+    os.close(os.open(mount / "f", os.O_WRONLY | os.O_APPEND | os.O_TRUNC))
+    wait_for("the truncation", lambda: zk.get("/f")[0] == b"")
+    zk.set("/f", b"0123456789")
+    wait_for("the new value", lambda: mount.read("f") == b"0123456789")
+    fd = os.open(mount / "f", os.O_WRONLY | os.O_APPEND)
+    os.write(fd, b"more")
+    os.ftruncate(fd, 12)
+    os.write(fd, b"!")
+    os.fsync(fd)
+    assert zk.get("/f")[0] == b"0123456789mo!"
+    zk.set("/f", b"by another")
+    os.write(fd, b"?")
+    os.close(fd)
+    assert zk.get("/f")[0] == b"by another?"
+    fd = os.open(mount / "f", os.O_WRONLY | os.O_APPEND | os.O_TRUNC)
+    os.write(fd, b"new")
+    os.close(fd)
+    assert zk.get("/f")[0] == b"new"
+
+
 def test_conflicting_change_is_estale_and_overwrites_nothing(bench, mount, zk):
     bench.expect_log(r" WARN .*write that close reported as failed")
     zk.create("/f", b"0123456789")

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tests/posix/posix.py on a mount, on a local file system as its own test, and beside docs/posix.md."""
+"""tests/posix/calls.py on a mount, on a local file system as its own test, and beside docs/posix.md."""
 import subprocess
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
-PROGRAM = PROJECT / "tests/posix/posix.py"
+PROGRAM = PROJECT / "tests/posix/calls.py"
 
 
 def run(*arguments):

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""posix.py DIR: which calls of POSIX and Linux work on the files below DIR as the manual pages say, and
+"""calls.py DIR: which calls of POSIX and Linux work on the files below DIR as the manual pages say, and
 which are refused, with which errno. Names each call and errno that it checks; docs/posix.md is this
 program's output on a mount. With --local on a file system that refuses nothing: the checks themselves are
 right if they pass there.
