@@ -109,7 +109,6 @@ struct log_bridge {
     bool is_observer;
 };
 
-
 /* S8: since it was looked for, a purge may have taken where the bridge began. */
 static int step_to(const struct log_dirs *dirs, int64_t after_zxid, struct txnlog_reader **reader)
 {
@@ -145,11 +144,21 @@ int log_bridge_open(const struct log_dirs *dirs, int64_t after_zxid, int64_t unt
     return rc;
 }
 
+/* Memory may begin at the start of an epoch, behind a zxid that no txn has: the one before stands in
+ * front of the first above. */
+static bool is_behind_end(const struct log_bridge *b, int64_t zxid)
+{
+    return zxid > b->until_zxid && zxid_counter(b->until_zxid) == 0;
+}
+
 int log_bridge_read(struct log_bridge *b, size_t bytes, struct buf *out)
 {
     struct txnlog_entry entry;
     while (buf_readable(out) < bytes) {
         int rc = txnlog_reader_next(b->reader, &entry);
+        if (rc == 1 && is_behind_end(b, entry.zxid)) {
+            return 0;
+        }
         if (rc != 1 || entry.zxid > b->until_zxid) {
             return rc < 0 ? rc : -ENODATA;
         }

@@ -33,8 +33,8 @@ int log_bridge_find(const struct log_dirs *dirs, int64_t zxid, int64_t until_zxi
 
 struct log_bridge;
 
-/* For the txns above after_zxid up to until_zxid, which must be in the log. 0 or -errno; on success
- * close it. */
+/* For the txns above after_zxid up to until_zxid, which must be in the log or the start of an epoch
+ * with txns. 0 or -errno; on success close it. */
 int log_bridge_open(const struct log_dirs *dirs, int64_t after_zxid, int64_t until_zxid,
                     bool is_observer, struct log_bridge **bridge);
 /* Appends to out what a learner gets of the next txns (sync_encode_txn), until that is at least
