@@ -204,6 +204,40 @@ def test_what_cannot_be_written(mount, zk):
     fails_with(errno.ENOENT, mount.read, "d/.zk/session")
 
 
+# ---- D/.zk/data ------------------------------------------------------------------------------------
+
+
+def test_data_of_a_directory(bench, mount, zk):
+    """A file like any other: one set a write, append, truncate, ESTALE, and events."""
+    zk.create("/d", b"own")
+    zk.create("/d/c", b"")
+    mount.shows("d/c")
+    data = mount / "d/.zk/data"
+    assert (data.read_bytes(), os.stat(data).st_size) == (b"own", 3)
+    data.write_bytes(b"new")
+    assert (zk.get("/d")[0], zk.get("/d")[1].version) == (b"new", 1)
+    bench.sh("echo ' more' >> d/.zk/data; truncate -s 5 d/.zk/data", cwd=mount.path)
+    assert zk.get("/d")[0] == b"new m"
+    fd = os.open(data, os.O_RDWR)
+    assert os.read(fd, 100) == b"new m"
+    zk.set("/d", b"another's")
+    os.write(fd, b"x")
+    fails_with(errno.ESTALE, os.close, fd)
+    assert zk.get("/d")[0] == b"another's"
+    watcher = mount.watch("d/.zk/data", events=["modify"])
+    zk.set("/d", b"remote")
+    watcher.wait("d/.zk/data", "MODIFY")
+    assert data.read_bytes() == b"remote"
+    assert os.getxattr(data, "user.zk.path") == b"/d"
+
+
+def test_null_data_of_a_directory_reads_as_empty(mount, zk):
+    (mount / "d").mkdir()
+    assert mount.read("d/.zk/data") == b""
+    mount.write("d/.zk/data", b"")
+    assert os.stat(mount / "d/.zk/data").st_size == 0 and (mount / "d").is_dir()
+
+
 # ---- where it is ---------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import signal
 import pytest
 
 from harness import rawzk as z
+from harness.mounts import Mount
 from harness.waiting import wait_for
 
 MAKERS = ("ephemeral", "sequential", "ephemeral-sequential", "container", "ttl/60")
@@ -272,6 +273,26 @@ def test_container_and_ttl(tap, new_mount, zk, held):
     os.write(fd, b"v")
     held.close(fd)
     assert mount.read("t") == b"v" and zk.get("/t")[0] == b"v", "it lives on"
+
+
+def test_ensemble_ends_containers_and_ttl_nodes(bench, new_server, server_kind, held):
+    """And the mount tells of it, the descriptor too."""
+    server = new_server(server_kind, znode__container__checkIntervalMs=200)
+    server.jvm = [*server.jvm, "-Dznode.container.checkIntervalMs=200"]
+    server.start()
+    mount = Mount(bench, server.hosts).start()
+    fd = held(mount / ".zk/ttl/1/t")
+    held(mount / ".zk/container/c")
+    wait_for("a directory", lambda: (mount / "c").is_dir())
+    watcher = mount.watch("", events=["delete"])
+    mount.write("c/child", b"")
+    os.unlink(mount / "c/child")
+    watcher.wait("t", "DELETE")
+    watcher.wait("c", "DELETE", "ISDIR")
+    assert os.listdir(mount.path) == ["zookeeper"]
+    fails_with(errno.ESTALE, os.write, fd, b"late")
+    held.close()
+    assert mount.unmount() == 0
 
 
 def test_ttl_names(mount):
