@@ -10,7 +10,7 @@
 #include "fusefs/acl_text.h"
 #include "fusefs/commit_acl.h"
 #include "fusefs/control.h"
-#include "fusefs/control_make.h"
+#include "fusefs/control_made.h"
 #include "fusefs/errno_map.h"
 #include "fusefs/fetch.h"
 #include "fusefs/fs.h"
@@ -253,7 +253,7 @@ void control_open(struct fusefs *fs, fuse_req_t req, struct inode *take_inode,
                   struct fuse_file_info *fi)
 {
     if (take_inode->kind == INODE_CONTROL_MADE) {
-        control_make_reopen(fs, req, take_inode, fi);
+        control_made_reopen(fs, req, take_inode, fi);
         return;
     }
     int err = open_gate(fs, take_inode, fi);

@@ -50,7 +50,7 @@ enum inode_kind {
     INODE_CONTROL_CONTAINER,
     INODE_CONTROL_TTL_SECONDS,
     INODE_CONTROL_TTL, /* has a directory for each number of seconds */
-    INODE_CONTROL_MADE, /* the file of such a name; see control_make.h */
+    INODE_CONTROL_MADE, /* the file of such a name; see control_made.h */
     INODE_CONTROL_DATA,
     INODE_CONTROL_STAT,
     INODE_CONTROL_ACL,
@@ -99,7 +99,7 @@ struct inode {
 
     /* Open handles, see handle.h. */
     struct list handles;
-    unsigned holders;    /* open files of the control directory that made it, see control_make.h */
+    unsigned holders;    /* open files of the control directory that made it, see control_made.h */
     unsigned deleting;   /* deletes under way: their own watches need no answer */
     unsigned closing;    /* setData under way for files that are closed already */
     unsigned writers;    /* handles open for write */

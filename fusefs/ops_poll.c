@@ -3,7 +3,7 @@
 
 #include <poll.h>
 
-#include "fusefs/control_make.h"
+#include "fusefs/control_made.h"
 #include "fusefs/fs.h"
 #include "fusefs/notify.h"
 #include "fusefs/ops.h"

@@ -12,7 +12,7 @@
 #include "fusefs/acl_text.h"
 #include "fusefs/commit_acl.h"
 #include "fusefs/commit_kind.h"
-#include "fusefs/control_make.h"
+#include "fusefs/control_made.h"
 #include "fusefs/errno_map.h"
 #include "fusefs/fetch.h"
 #include "fusefs/lock.h"

@@ -1,26 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fusefs/options.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <fuse_opt.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/buf.h"
 #include "common/xalloc.h"
 #include "fusefs/acl_text.h"
+#include "fusefs/auth_file.h"
+#include "fusefs/hosts.h"
 #include "fusefs/option_table.h"
 #include "fusefs/scratch_pattern.h"
 
 enum {
-    DEFAULT_PORT = 2181,
-    AUTH_FILE_BYTES_MAX = 64 * 1024,
     TIME_MS_MAX = 24 * 3600 * 1000,
 };
 
@@ -128,22 +123,9 @@ void fusefs_options_init(struct fusefs_options *o)
     };
 }
 
-static void auths_free(struct fusefs_options *o)
-{
-    for (size_t i = 0; i < o->auth_count; i++) {
-        free(o->auths[i].scheme);
-        /* The only copy of a password that we own should not outlive its use. */
-        explicit_bzero(o->auths[i].credentials, strlen(o->auths[i].credentials));
-        free(o->auths[i].credentials);
-    }
-    free(o->auths);
-    o->auths = NULL;
-    o->auth_count = 0;
-}
-
 void fusefs_options_fini(struct fusefs_options *o)
 {
-    auths_free(o);
+    auth_file_forget(o);
     free(o->hosts);
     free(o->control_name);
     free(o->auth_file);
@@ -153,214 +135,16 @@ void fusefs_options_fini(struct fusefs_options *o)
     *o = (struct fusefs_options){ 0 };
 }
 
-/* ---- hosts ---------------------------------------------------------------------------------- */
-
-static bool port_is_valid(const char *port, size_t len)
-{
-    long n = 0;
-    for (size_t i = 0; i < len; i++) {
-        if (!isdigit((unsigned char)port[i])) {
-            return false;
-        }
-        n = n * 10 + (port[i] - '0');
-        if (n > 65535) {
-            return false;
-        }
-    }
-    return len > 0 && n > 0;
-}
-
-/* Where the name or address of "host:port" ends, host itself if there is none. An IPv6 address
- * needs brackets, or its last group reads as a port. */
-static const char *host_name_end(const char *host, size_t len)
-{
-    if (len > 0 && *host == '[') {
-        const char *bracket = memchr(host, ']', len);
-        return bracket != NULL && bracket > host + 1 ? bracket + 1 : host;
-    }
-    const char *colon = memchr(host, ':', len);
-    return colon != NULL ? colon : host + len;
-}
-
-static bool host_is_valid(const char *host, size_t len)
-{
-    const char *end = host + len;
-    const char *name_end = host_name_end(host, len);
-    for (const char *p = host; p < end; p++) {
-        if (!isgraph((unsigned char)*p)) {
-            return false;
-        }
-    }
-    return name_end > host &&
-           (name_end == end ||
-            (*name_end == ':' && port_is_valid(name_end + 1, (size_t)(end - name_end - 1))));
-}
-
-/* Appends one host with its port. */
-static int host_append(struct buf *out, const char *host, size_t len, char **error)
-{
-    const char *end = host + len;
-    const char *name_end = host_name_end(host, len);
-    if (!host_is_valid(host, len)) {
-        *error = xasprintf("%.*s: expected HOST, HOST:PORT or [IPV6]:PORT", (int)len, host);
-        return -EINVAL;
-    }
-    /* The library takes what follows the last colon as the port, and knows no brackets. */
-    size_t bracket = *host == '[' ? 1 : 0;
-    buf_append(out, host + bracket, (size_t)(name_end - host) - 2 * bracket);
-    if (name_end < end) {
-        buf_append(out, name_end, (size_t)(end - name_end));
-    } else {
-        buf_printf(out, ":%d", DEFAULT_PORT);
-    }
-    return 0;
-}
-
-/* Appends "/a/b" without a trailing slash; "/" alone means no chroot. */
-static int chroot_append(struct buf *out, const char *path, char **error)
-{
-    size_t len = strlen(path);
-    while (len > 0 && path[len - 1] == '/') {
-        len--;
-    }
-    for (size_t i = 0; i < len; i++) {
-        if (path[i] != '/') {
-            continue;
-        }
-        size_t name = strcspn(path + i + 1, "/");
-        bool is_dots = (name == 1 || name == 2) && memcmp(path + i + 1, "..", name) == 0;
-        if (name == 0 || is_dots) {
-            *error = xasprintf("%s: not a ZooKeeper path", path);
-            return -EINVAL;
-        }
-    }
-    buf_append(out, path, len);
-    return 0;
-}
-
 int fusefs_options_set_hosts(struct fusefs_options *o, const char *hosts, char **error)
 {
-    struct buf out = BUF_EMPTY;
-    size_t list_len = strcspn(hosts, "/");
-    size_t at = 0;
-    int err = 0;
-    do {
-        size_t len = strcspn(hosts + at, ",/");
-        err = host_append(&out, hosts + at, len, error);
-        at += len;
-        if (err == 0 && at < list_len) {
-            buf_append_str(&out, ",");
-            at++;
-        } else {
-            break;
-        }
-    } while (at <= list_len);
+    char *text = NULL;
+    int err = hosts_parse(hosts, &text, error);
     if (err == 0) {
-        err = chroot_append(&out, hosts + list_len, error);
+        free(o->hosts);
+        o->hosts = text;
     }
-    if (err != 0) {
-        buf_fini(&out);
-        return err;
-    }
-    free(o->hosts);
-    o->hosts = buf_take_str(&out);
-    return 0;
-}
-
-/* ---- auth file ------------------------------------------------------------------------------ */
-
-static int auth_line_add(struct fusefs_options *o, const char *line, int number, char **error)
-{
-    line += strspn(line, " \t");
-    if (*line == '\0' || *line == '#') {
-        return 0;
-    }
-    const char *colon = strchr(line, ':');
-    if (colon == NULL || colon == line) {
-        *error = xasprintf("%s: line %d: expected scheme:credentials", o->auth_file, number);
-        return -EINVAL;
-    }
-    o->auths = xrealloc(o->auths, (o->auth_count + 1) * sizeof(o->auths[0]));
-    o->auths[o->auth_count++] = (struct fusefs_auth){
-        .scheme = xstrndup(line, (size_t)(colon - line)),
-        .credentials = xstrdup(colon + 1),
-    };
-    return 0;
-}
-
-/* Checked on the open descriptor, so that nothing can be swapped between the check and the
- * reading. */
-static int auth_file_check(const char *path, int fd, char **error)
-{
-    struct stat st;
-    if (fstat(fd, &st) != 0) {
-        int err = -errno;
-        *error = xasprintf("%s: %s", path, strerror(-err));
-        return err;
-    }
-    if (!S_ISREG(st.st_mode)) {
-        *error = xasprintf("%s: not a regular file", path);
-        return -EINVAL;
-    }
-    if ((st.st_mode & (S_IRWXO | S_IWGRP)) != 0) {
-        *error = xasprintf("%s: others may read it or change it; chmod 600 it first", path);
-        return -EACCES;
-    }
-    return 0;
-}
-
-static int auth_lines_read(struct fusefs_options *o, FILE *file, char **error)
-{
-    char *line = NULL;
-    size_t cap = 0;
-    size_t total = 0;
-    int err = 0;
-    for (int number = 1; err == 0; number++) {
-        ssize_t len = getline(&line, &cap, file);
-        if (len < 0) {
-            break;
-        }
-        total += (size_t)len;
-        if (total > AUTH_FILE_BYTES_MAX) {
-            *error = xasprintf("%s: over %d bytes", o->auth_file, AUTH_FILE_BYTES_MAX);
-            err = -EFBIG;
-            break;
-        }
-        line[strcspn(line, "\r\n")] = '\0';
-        err = auth_line_add(o, line, number, error);
-    }
-    if (err == 0 && ferror(file)) {
-        *error = xasprintf("%s: cannot be read", o->auth_file);
-        err = -EIO;
-    }
-    if (line != NULL) {
-        explicit_bzero(line, cap);
-    }
-    free(line);
     return err;
 }
-
-static int auth_file_read(struct fusefs_options *o, char **error)
-{
-    int fd = open(o->auth_file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    FILE *file = fd >= 0 ? fdopen(fd, "r") : NULL;
-    if (file == NULL) {
-        int err = -errno;
-        *error = xasprintf("%s: %s", o->auth_file, strerror(-err));
-        if (fd >= 0) {
-            close(fd);
-        }
-        return err;
-    }
-    int err = auth_file_check(o->auth_file, fd, error);
-    if (err == 0) {
-        err = auth_lines_read(o, file, error);
-    }
-    fclose(file);
-    return err;
-}
-
-/* ---- options -------------------------------------------------------------------------------- */
 
 struct rest {
     struct fusefs_options *o;
@@ -464,7 +248,6 @@ int fusefs_options_parse(struct fusefs_options *o, struct fuse_args *args, char 
     }
     err = control_name_check(o, error);
     if (err == 0 && o->auth_file != NULL) {
-        auths_free(o);
         err = auth_file_read(o, error);
     }
     return err == 0 && o->acl != NULL ? acl_check(o, error) : err;
