@@ -51,6 +51,11 @@ struct config {
     bool client_keepalive;
     int sessionless_timeout_ms; /* a connection without a session is closed after it */
     int jute_maxbuffer;         /* largest frame, bytes */
+    int connect_tokens_max;     /* connect requests at once; 0: no limit */
+    int connect_fill_ms;        /* so often ... */
+    int connect_fill_count;     /* ... so many more */
+    int large_request_bytes;    /* what is larger counts as large; 0 or less: nothing does */
+    int large_requests_max;     /* bytes of large requests in process */
     int outstanding_max;        /* requests in process before reading is throttled */
     char *fourletter_whitelist; /* comma-separated words, or * */
 

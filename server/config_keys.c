@@ -54,6 +54,11 @@ const struct config_key config_keys[] = {
      * */
     INT("jute.maxbuffer", jute_maxbuffer, "1048575", 1024, INT32_MAX / 2),
     INT("globalOutstandingLimit", outstanding_max, "1000", 1, INT32_MAX),
+    INT("connection_throttle_tokens", connect_tokens_max, "0", 0, INT32_MAX),
+    INT("connection_throttle_fill_time", connect_fill_ms, "1", 1, DAY_MS),
+    INT("connection_throttle_fill_count", connect_fill_count, "1", 1, INT32_MAX),
+    INT("largeRequestThreshold", large_request_bytes, "-1", -1, INT32_MAX),
+    INT("largeRequestMaxBytes", large_requests_max, "104857600", 1, INT32_MAX),
     TEXT("4lw.commands.whitelist", fourletter_whitelist, "srvr"),
 
     INT("tickTime", tick_time_ms, "3000", 1, DAY_MS),
@@ -120,8 +125,6 @@ const struct config_key config_keys[] = {
     INERT("enableEagerACLCheck", "false"),
     INERT("fastleader.", NULL),
     INERT("flushDelay", "0"),
-    INERT("largeRequestMaxBytes", NULL),
-    INERT("largeRequestThreshold", "-1"),
     INERT("leader.", NULL),
     INERT("leaderConnectDelayDuringRetryMs", NULL),
     INERT("leaderServes", "yes"),

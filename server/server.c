@@ -12,6 +12,7 @@
 #include "common/xalloc.h"
 #include "server/admin/fourletter.h"
 #include "server/admin/server_view.h"
+#include "server/core/reads.h"
 
 /* One client may have this many requests unanswered before it is not read any more. */
 enum { PENDING_PER_CLIENT_MAX = 2000 };
@@ -92,6 +93,11 @@ static void on_frame(void *arg, struct client_conn *conn, const uint8_t *body, s
         on_auth_packet(s, c, h.xid, &w);
         return;
     }
+    if (is_connect && !token_bucket_take(&s->connects, s->loop.now_ms)) {
+        s->counters.connects_refused++;
+        client_conn_close(conn);
+        return;
+    }
     struct peer_event ev = { .type = PEER_CLIENT_FRAME };
     ev.frame.client = c;
     ev.frame.bytes = (struct slice){ body, (int32_t)len };
@@ -114,7 +120,26 @@ static void on_close(void *arg, struct client_conn *conn)
     server_step(s, &ev);
 }
 
-static const struct client_conn_ops conn_ops = { on_open, on_word, on_frame, on_close };
+/* Only what begins as a request of a session does is one. */
+static bool on_oversized(void *arg, struct client_conn *conn, const uint8_t *body)
+{
+    struct server *s = arg;
+    struct client *c = conn->user;
+    struct wire w;
+    struct request_header h;
+    wire_init(&w, body, CLIENT_CONN_OVERSIZED_BYTES);
+    if (c->state != CLIENT_READY || !request_header_decode(&w, &h) ||
+        !opcode_is_request(h.type)) {
+        return false;
+    }
+    struct peer_event ev = { .type = PEER_CLIENT_OVERSIZED, .oversized = { c, h.xid } };
+    server_step(s, &ev);
+    s->counters.oversized++;
+    return true;
+}
+
+static const struct client_conn_ops conn_ops = { on_open, on_word, on_frame, on_oversized,
+                                                 on_close };
 
 /* ---- events: what the store and the clock say ---------------------------------------------------------- */
 
@@ -258,6 +283,8 @@ static void make_peer(struct server *s)
         .max_session_timeout_ms = cfg->session_timeout_ms_max,
         .snap_count = cfg->snap_count,
         .jute_maxbuffer = cfg->jute_maxbuffer,
+        .large_request_bytes = cfg->large_request_bytes,
+        .large_requests_max = cfg->large_requests_max,
         .reaper = { cfg->container_check_interval_ms, cfg->container_max_per_minute,
                     cfg->container_never_used_ms },
         .skip_acl = cfg->skip_acl,
@@ -343,6 +370,8 @@ int server_new(const struct config *cfg, struct server **out)
     s->seed = random_seed();
     s->cfg = cfg;
     s->start_ms = clock_now_ms();
+    token_bucket_init(&s->connects, cfg->connect_tokens_max, cfg->connect_fill_ms,
+                      cfg->connect_fill_count, s->start_ms);
     s->auth = (struct auth_options){ cfg->digest_auth_enabled, cfg->digest_alg, cfg->super_digest };
     take_enforced_schemes(s);
     list_init(&s->paused);

@@ -26,6 +26,7 @@
 #include "server/net/learner_port.h"
 #include "server/net/loop.h"
 #include "server/net/resolver.h"
+#include "server/net/token_bucket.h"
 #include "server/server.h"
 #include "server/snapshotter.h"
 #include "server/store/epoch_file.h"
@@ -75,6 +76,7 @@ struct server {
     int64_t log_bytes;                /* logged since the last snapshot */
     struct replication replication;
     struct list paused;              /* struct client.paused */
+    struct token_bucket connects;
     struct auth_options auth;
     struct buf enforced_schemes;     /* for the core, which borrows it */
     int32_t enforced_scheme_count;
@@ -82,7 +84,9 @@ struct server {
     int failure;                     /* -errno that ends the service, or 0 */
     struct server_counters {
         int64_t connect_requests;
+        int64_t connects_refused; /* by the token bucket */
         int64_t revalidate_requests;
+        int64_t oversized; /* requests that were too large to be read */
         int64_t auth_failed;
         int64_t fsync_count;
         int64_t fsync_us_total;

@@ -63,6 +63,7 @@ struct pending *client_push_pending(struct client *c, int32_t xid, int32_t type,
     p->submitted = submitted;
     p->arrived_ms = 0;
     p->wall_ms = 0;
+    p->large_bytes = 0;
     p->body_len = (int32_t)len;
     if (len > 0) {
         memcpy(p->body, body.data, len);

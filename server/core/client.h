@@ -72,6 +72,7 @@ struct pending {
     bool submitted;     /* on its way to a commit; else held */
     int64_t arrived_ms; /* monotonic */
     int64_t wall_ms;    /* what a txn made of it will carry */
+    int64_t large_bytes; /* its share of peer.large_bytes */
     int32_t body_len;
     uint8_t body[];     /* only of a held one */
 };

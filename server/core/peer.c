@@ -54,9 +54,18 @@ static struct client *find_client(const struct peer *p, uint64_t id)
     return NULL;
 }
 
+static void drop_pending(struct peer *p, struct client *c, struct pending *w)
+{
+    p->large_bytes -= w->large_bytes;
+    client_drop_pending(c, w);
+}
+
 static void on_client_closed(struct peer *p, struct client *c)
 {
     close_client(p, c);
+    while (client_first_pending(c)) {
+        drop_pending(p, c, client_first_pending(c));
+    }
     list_remove(&c->dirty);
     htable_remove(&p->clients, &c->by_id);
     client_free(c);
@@ -133,7 +142,7 @@ static void drain_reads(struct peer *p, struct client *c)
     while (c->state == CLIENT_READY && (first = client_first_pending(c)) != NULL &&
            !first->submitted && !is_submitted_type(first->type)) {
         answer_read(p, c, first, (struct slice){ first->body, first->body_len });
-        client_drop_pending(c, first);
+        drop_pending(p, c, first);
     }
 }
 
@@ -186,6 +195,16 @@ static void start_settled(struct peer *p)
     }
 }
 
+/* What the request counts for among the large ones, or -1: there are too many of them already. */
+static int64_t large_share(const struct peer *p, struct slice body)
+{
+    const struct peer_config *c = &p->config;
+    if (c->large_request_bytes <= 0 || body.len <= c->large_request_bytes) {
+        return 0;
+    }
+    return p->large_bytes + body.len <= c->large_requests_max ? body.len : -1;
+}
+
 /* One request of a settled or settling session. */
 static void on_request(struct peer *p, struct client *c, int32_t xid, int32_t type,
                        struct slice body)
@@ -198,11 +217,18 @@ static void on_request(struct peer *p, struct client *c, int32_t xid, int32_t ty
         answer_read(p, c, &now, body);
         return;
     }
+    int64_t large_bytes = large_share(p, body);
+    if (large_bytes < 0) {
+        close_client(p, c);
+        return;
+    }
     /* A sync's path is needed for its answer: it keeps its body. */
     struct pending *w = client_push_pending(c, xid, type, body, submitted && type != OP_SYNC);
     w->submitted = submitted;
     w->arrived_ms = p->now_ms;
     w->wall_ms = p->wall_ms;
+    w->large_bytes = large_bytes;
+    p->large_bytes += large_bytes;
     if (submitted) {
         c->syncs_submitted += type == OP_SYNC;
         submit_pending(p, c, w, body);
@@ -417,7 +443,7 @@ static void settle(struct peer *p, struct client *c)
 static void complete(struct peer *p, struct client *c, struct pending *done)
 {
     count_latency(p, c, done);
-    client_drop_pending(c, done);
+    drop_pending(p, c, done);
     mark_dirty(p, c);
     drain_reads(p, c);
 }
@@ -694,9 +720,28 @@ static void on_frame(struct peer *p, struct client *c, struct slice bytes)
         return;
     }
     /* Only the server itself asks for these; from a client they are like any unknown opcode. */
-    bool is_internal = h.type == OP_CREATE_SESSION || h.type == OP_DELETE_CONTAINER;
+    bool is_internal = h.type == OP_CREATE_SESSION || h.type == OP_DELETE_CONTAINER ||
+                       h.type == OP_ERROR;
     int32_t type = is_internal ? OP_NONE : h.type;
     on_request(p, c, h.xid, type, (struct slice){ w.at, (int32_t)wire_left(&w) });
+}
+
+/* It has its place in the order of answers, and its session is alive. */
+static void on_oversized(struct peer *p, struct client *c, int32_t xid)
+{
+    c->stats.received++;
+    p->stats.received++;
+    if (c->state == CLIENT_CLOSING) {
+        return;
+    }
+    if (!has_proved_itself(p, c)) {
+        close_client(p, c);
+        return;
+    }
+    if (c->session) {
+        session_touch(&p->sessions, c->session, p->now_ms);
+    }
+    on_request(p, c, xid, OP_ERROR, SLICE_EMPTY);
 }
 
 static void on_auth(struct peer *p, struct client *c, int32_t xid, bool ok, struct vec ids)
@@ -789,6 +834,9 @@ void peer_step(struct peer *p, const struct peer_event *event)
     switch (event->type) {
     case PEER_CLIENT_FRAME:
         on_frame(p, event->frame.client, event->frame.bytes);
+        break;
+    case PEER_CLIENT_OVERSIZED:
+        on_oversized(p, event->oversized.client, event->oversized.xid);
         break;
     case PEER_CLIENT_AUTH:
         on_auth(p, event->auth.client, event->auth.xid, event->auth.ok, event->auth.ids);

@@ -25,6 +25,7 @@
 
 enum peer_event_type {
     PEER_CLIENT_FRAME,  /* one whole frame without its length; the first one is the connect request */
+    PEER_CLIENT_OVERSIZED, /* a request that was too large to be read */
     PEER_CLIENT_AUTH,   /* the outcome of an auth packet, which the connection layer checked */
     PEER_CLIENT_CLOSED, /* the connection is gone: forget and free the client */
     PEER_LOG_SYNCED,    /* everything up to zxid is durable in the log */
@@ -41,6 +42,10 @@ struct peer_event {
             struct client *client;
             struct slice bytes;
         } frame;
+        struct {
+            struct client *client;
+            int32_t xid;
+        } oversized;
         struct {
             struct client *client;
             int32_t xid;
@@ -80,6 +85,8 @@ struct peer_config {
     int32_t max_session_timeout_ms;
     int64_t snap_count;
     int32_t jute_maxbuffer;
+    int64_t large_request_bytes; /* a larger request counts as large; <= 0: none does */
+    int64_t large_requests_max;  /* bytes of large ones in process; who asks for more is closed */
     struct reaper_config reaper;
     bool skip_acl;
     bool enforce_quota;
@@ -118,6 +125,7 @@ struct peer {
     bool is_serving;
     bool is_leader;        /* and serving: expires sessions, deletes containers */
     struct reaper reaper;
+    int64_t large_bytes; /* of large requests in process */
     uint64_t next_client_id;
     struct prng rng;
     int64_t txns_until_snapshot;

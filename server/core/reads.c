@@ -27,6 +27,14 @@ bool opcode_is_write(int32_t type)
     }
 }
 
+bool opcode_is_request(int32_t type)
+{
+    bool is_read = (type >= OP_CREATE && type <= OP_GET_CHILDREN2 && type != 10) ||
+                   type == OP_CHECK_WATCHES || type == OP_REMOVE_WATCHES ||
+                   type == OP_MULTI_READ || (type >= OP_SET_WATCHES && type <= OP_WHO_AM_I);
+    return is_read || opcode_is_write(type);
+}
+
 /* The node, if it exists and the caller has one of perms on it. */
 static enum zk_err get_readable(const struct read *r, struct slice path, int32_t perms,
                                 struct znode **out)
@@ -358,6 +366,8 @@ static enum zk_err answer(struct read *r)
         return read_who_am_i(r);
     case OP_SYNC:
         return answer_sync(r);
+    case OP_ERROR: /* too large to be read */
+        return ZK_MARSHALLING_ERROR;
     default:
         return answer_watch_request(r);
     }

@@ -12,6 +12,9 @@
 /* Does the opcode go through the log? */
 bool opcode_is_write(int32_t type);
 
+/* May a client send it, other than to prove who it is? */
+bool opcode_is_request(int32_t type);
+
 /* Answers a read, sync included once it is its turn; an opcode that is none gets Unimplemented. */
 void read_request(struct peer *p, struct client *c, int32_t xid, int32_t type, struct slice body);
 

@@ -256,6 +256,26 @@ static void deliver(struct client_conn *conn, const uint8_t *body, size_t len)
     }
 }
 
+/* A frame over the limit at the start of bytes. Returns what is done with it now: 0, more of it must come,
+ * or it is dropped. */
+static size_t take_oversized(struct client_conn *conn, const uint8_t *bytes, size_t len,
+                             int32_t body_len)
+{
+    const struct client_conn_env *env = conn->env;
+    int64_t largest = (int64_t)env->limits.frame_bytes_max * CLIENT_CONN_OVERSIZED_TIMES;
+    bool may_be_request = conn->has_frame && body_len > 0 && body_len <= largest;
+    if (may_be_request && len < FRAME_HEADER_BYTES + CLIENT_CONN_OVERSIZED_BYTES) {
+        return 0;
+    }
+    if (may_be_request && env->ops->on_oversized(env->arg, conn, bytes + FRAME_HEADER_BYTES)) {
+        conn->skip_bytes = (size_t)body_len - CLIENT_CONN_OVERSIZED_BYTES;
+        return FRAME_HEADER_BYTES + CLIENT_CONN_OVERSIZED_BYTES;
+    }
+    client_conn_drop(conn, "frame of %d bytes, the limit is %d", body_len,
+                     env->limits.frame_bytes_max);
+    return 0;
+}
+
 /* Delivers the frames at the start of bytes until one is incomplete or the connection does not
  * want any more. Returns how many bytes are done with. */
 static size_t cut_frames(struct client_conn *conn, const uint8_t *bytes, size_t len)
@@ -263,6 +283,9 @@ static size_t cut_frames(struct client_conn *conn, const uint8_t *bytes, size_t 
     size_t done = 0;
     while (client_conn_is_reading(conn)) {
         int32_t body_len = 0;
+        size_t skipped = len - done < conn->skip_bytes ? len - done : conn->skip_bytes;
+        done += skipped;
+        conn->skip_bytes -= skipped;
         if (take_word(conn, bytes + done, len - done)) {
             return len;
         }
@@ -272,9 +295,12 @@ static size_t cut_frames(struct client_conn *conn, const uint8_t *bytes, size_t 
             break;
         }
         if (status == FRAME_BAD) {
-            client_conn_drop(conn, "frame of %d bytes, the limit is %d", body_len,
-                             conn->env->limits.frame_bytes_max);
-            break;
+            size_t taken = take_oversized(conn, bytes + done, len - done, body_len);
+            done += taken;
+            if (taken == 0) {
+                break;
+            }
+            continue;
         }
         deliver(conn, bytes + done + FRAME_HEADER_BYTES, (size_t)body_len);
         done += FRAME_HEADER_BYTES + (size_t)body_len;

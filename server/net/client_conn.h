@@ -59,6 +59,7 @@ struct client_conn {
     bool has_first;      /* the first four bytes have been looked at */
     bool has_frame;      /* a whole frame has come */
     bool is_at_end;      /* the client has ended its side */
+    size_t skip_bytes;   /* of an oversized frame, to come and to be dropped */
     struct buf in;       /* bytes not yet cut: part of a frame, or more while paused */
     int idle_timeout_ms; /* 0: none */
     int64_t last_read_ms;
@@ -78,6 +79,9 @@ struct client_conn_ops {
     bool (*on_word)(void *arg, struct client_conn *conn, const uint8_t word[4]);
     /* A frame's body; the bytes are valid for the call. */
     void (*on_frame)(void *arg, struct client_conn *conn, const uint8_t *body, size_t len);
+    /* The beginning of a frame that is larger than frame_bytes_max. True: it has been dealt with, and
+     * the rest of it is skipped; else the connection is closed. */
+    bool (*on_oversized)(void *arg, struct client_conn *conn, const uint8_t *body);
     /* Once, whoever closed it. User and output are not touched afterwards. */
     void (*on_close)(void *arg, struct client_conn *conn);
 };
@@ -98,6 +102,9 @@ struct client_conn_stats {
 };
 
 enum { CLIENT_CONN_READ_BYTES = 65536 };
+
+/* What on_oversized sees of a frame; one that is larger still than so many times the limit is no request. */
+enum { CLIENT_CONN_OVERSIZED_BYTES = 8, CLIENT_CONN_OVERSIZED_TIMES = 16 };
 
 /* What connections share. */
 struct client_conn_env {

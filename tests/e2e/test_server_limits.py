@@ -69,14 +69,42 @@ def test_frame_of_exactly_the_limit_is_served(server):
     assert len(conn.ok(z.GET_DATA, z.watched("/big"))[0]) == room
 
 
-def test_jute_maxbuffer_is_read_from_zoo_cfg(new_server, bench):
-    """Ours only: Apache reads it from a JVM property."""
+def test_request_over_the_limit_is_an_error_of_its_own(new_server):
+    """Ours only: Apache closes the connection (and reads jute.maxbuffer from a JVM property)."""
+    server = new_server("zkserver", jute__maxbuffer=5000).start()
+    conn = server.raw()
+    assert conn.err(z.CREATE, z.create_body("/x", bytes(4000))) == 0
+    conn.request(z.SET_DATA, z.set_body("/x", b"before"))
+    conn.request(z.SET_DATA, z.set_body("/x", bytes(5000)))
+    conn.request(z.SET_WATCHES, z.set_watches_body(0, ["/x"] * 10000))
+    conn.request(z.GET_DATA, z.watched("/x"))
+    answers = [conn.answer() for _ in range(4)]
+    assert [(a.xid, a.err) for a in answers] == [(2, 0), (3, -5), (4, -5), (5, 0)]
+    assert z.decode_body(z.GET_DATA, answers[3].body)[0] == b"before"
+
+
+@pytest.mark.parametrize("size", [5001, 100_000], ids=["no request", "too large for one"])
+def test_what_cannot_be_a_request_closes_the_connection(new_server, bench, size):
     bench.expect_log(r" WARN ")
     server = new_server("zkserver", jute__maxbuffer=5000).start()
-    assert server.raw().err(z.CREATE, z.create_body("/x", bytes(4000))) == 0
     conn = server.raw()
-    conn.request(z.CREATE, z.create_body("/y", bytes(5000)))
+    kind = 999 if size == 5001 else z.SET_DATA
+    conn.send(z.jint(size) + z.jint(1) + z.jint(kind) + bytes(100))
     assert conn.is_closed()
+
+
+def test_no_more_sessions_are_begun_than_there_are_tokens(new_server):
+    settings = {
+        "connection_throttle_tokens": 5,
+        "connection_throttle_fill_time": 1000,
+        "connection_throttle_fill_count": 5,
+    }
+    server = new_server("zkserver", **settings).start()
+    begin = time.monotonic()
+    let_in = [server.tcp().connect() is not None for _ in range(30)]
+    assert sum(let_in) <= 5 + 5 * (1 + time.monotonic() - begin)
+    assert not all(let_in)
+    wait_for("new tokens", lambda: server.tcp().connect() is not None)
 
 
 def huge_vectors():

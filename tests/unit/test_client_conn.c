@@ -31,6 +31,7 @@ struct fixture {
     int word_count;
     int close_count;
     /* What to do on a frame. */
+    int oversized_count;
     bool pause_on_frame;
     bool close_on_frame;
     size_t reply_bytes;
@@ -83,7 +84,16 @@ static void on_close(void *arg, struct client_conn *conn)
     f->close_count++;
 }
 
-static const struct client_conn_ops ops = { on_open, on_word, on_frame, on_close };
+/* Only what begins with "request!" is one. */
+static bool on_oversized(void *arg, struct client_conn *conn, const uint8_t *body)
+{
+    struct fixture *f = arg;
+    assert_ptr_equal(conn, f->conn);
+    f->oversized_count += memcmp(body, "request!", CLIENT_CONN_OVERSIZED_BYTES) == 0;
+    return memcmp(body, "request!", CLIENT_CONN_OVERSIZED_BYTES) == 0;
+}
+
+static const struct client_conn_ops ops = { on_open, on_word, on_frame, on_oversized, on_close };
 
 /* As a server's prepare hook: resumed frames, closed connections, output. */
 static bool prepare(void *arg)
@@ -223,7 +233,7 @@ static void test_bad_length_closes(void **state)
         fixture_init(&f, 10000);
         put_frame(&stream, FRAME_MAX, 'x');
         buf_append(&stream, lengths[i], 4);
-        put_frame(&stream, 3, 'y');
+        put_frame(&stream, 10, 'y');
         say(&f, stream.data, stream.len);
         settle(&f);
         assert_null(f.conn);
@@ -232,6 +242,54 @@ static void test_bad_length_closes(void **state)
         buf_fini(&stream);
         fixture_fini(&f);
     }
+}
+
+static void test_oversized_request_is_skipped_in_any_chunking(void **state)
+{
+    (void)state;
+    struct prng prng;
+    prng_init(&prng, 5);
+    for (size_t over = 1; over <= (CLIENT_CONN_OVERSIZED_TIMES - 1) * FRAME_MAX; over += 777) {
+        struct fixture f;
+        struct buf stream = BUF_EMPTY;
+        fixture_init(&f, 10000);
+        put_frame(&stream, 20, 'a');
+        size_t at = stream.len;
+        put_frame(&stream, FRAME_MAX + over, 'b');
+        memcpy(stream.data + at + 4, "request!", 8);
+        put_frame(&stream, FRAME_MAX, 'c');
+        for (at = 0; at < stream.len;) {
+            size_t chunk = 1 + prng_below(&prng, 400);
+            chunk = chunk > stream.len - at ? stream.len - at : chunk;
+            say(&f, stream.data + at, chunk);
+            at += chunk;
+            assert_int_equal(loop_turn(&f.loop, 0), 0);
+        }
+        settle(&f);
+        assert_int_equal(f.frame_count, 2);
+        assert_int_equal(f.oversized_count, 1);
+        assert_int_equal(f.frames.len, 24 + 4 + FRAME_MAX);
+        assert_null(f.conn->in.data);
+        buf_fini(&stream);
+        fixture_fini(&f);
+    }
+}
+
+static void test_frame_too_large_to_be_a_request_closes(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct buf stream = BUF_EMPTY;
+    fixture_init(&f, 10000);
+    put_frame(&stream, 20, 'a');
+    put_frame(&stream, CLIENT_CONN_OVERSIZED_TIMES * FRAME_MAX + 1, 'b');
+    memcpy(stream.data + 28, "request!", 8);
+    say(&f, stream.data, 100);
+    settle(&f);
+    assert_null(f.conn);
+    assert_int_equal(f.oversized_count, 0);
+    buf_fini(&stream);
+    fixture_fini(&f);
 }
 
 static void test_memory_follows_arrival(void **state)
@@ -495,6 +553,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_frames_survive_any_chunking),
         cmocka_unit_test(test_bad_length_closes),
+        cmocka_unit_test(test_oversized_request_is_skipped_in_any_chunking),
+        cmocka_unit_test(test_frame_too_large_to_be_a_request_closes),
         cmocka_unit_test(test_memory_follows_arrival),
         cmocka_unit_test(test_word_is_answered_and_lingers),
         cmocka_unit_test(test_word_counts_only_at_the_start),

@@ -66,7 +66,7 @@ static void on_close(void *arg, struct client_conn *conn)
     f->close_count++;
 }
 
-static const struct client_conn_ops ops = { on_open, on_word, on_frame, on_close };
+static const struct client_conn_ops ops = { on_open, on_word, on_frame, NULL, on_close };
 
 static bool prepare(void *arg)
 {

@@ -373,6 +373,91 @@ static void test_unknown_opcode_is_unimplemented_and_the_connection_stays(void *
     world_fini(&w);
 }
 
+static void send_large(struct world *w, struct client *c, int32_t xid)
+{
+    static const uint8_t data[400];
+    struct set_data_request r = { slice_of_str("/a"), { data, sizeof(data) }, -1 };
+    begin(w, xid, OP_SET_DATA);
+    set_data_request_encode(&w->frame, &r);
+    send_frame(w, c);
+}
+
+static void test_large_requests_in_process_are_limited(void **state)
+{
+    (void)state;
+    struct world w;
+    struct peer_config config = world_config();
+    config.large_request_bytes = 100;
+    config.large_requests_max = 1000;
+    world_init_with(&w, &config);
+    struct client *c = connected(&w);
+    struct client *other = connected(&w);
+    send_create(&w, c, 1, "/a", 0);
+    send_large(&w, c, 2);
+    send_large(&w, c, 3);
+    assert_int_equal(c->state, CLIENT_READY);
+    assert_true(w.peer->large_bytes > 800 && w.peer->large_bytes < 1000);
+    send_large(&w, c, 4);
+    assert_int_equal(c->state, CLIENT_CLOSING);
+    send_create(&w, other, 1, "/small", 0);
+    close_conn(&w, c);
+    assert_int_equal(w.peer->large_bytes, 0);
+    send_large(&w, other, 2);
+    sync_log(&w);
+    expect_reply(other, 1, 0);
+    expect_reply(other, 2, 0);
+    assert_int_equal(w.peer->large_bytes, 0);
+    close_conn(&w, other);
+    world_fini(&w);
+}
+
+static void test_oversized_request_is_answered_in_its_turn(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    struct client *c = connected(&w);
+    send_create(&w, c, 1, "/a", 0);
+    step(&w, (struct peer_event){ .type = PEER_CLIENT_OVERSIZED, .oversized = { c, 2 } });
+    send_read(&w, c, 3, OP_EXISTS, "/a", false);
+    expect_silence(c);
+    sync_log(&w);
+    expect_reply(c, 1, 0);
+    expect_reply(c, 2, ZK_MARSHALLING_ERROR);
+    expect_reply(c, 3, 0);
+    close_conn(&w, c);
+    world_fini(&w);
+}
+
+static void test_enforced_identity_comes_before_everything(void **state)
+{
+    (void)state;
+    struct world w;
+    struct peer_config config = world_config();
+    struct buf schemes = BUF_EMPTY;
+    put_slice(&schemes, slice_of_str("digest"));
+    config.enforced_schemes = (struct vec){ 1, { schemes.data, (int32_t)schemes.len } };
+    world_init_with(&w, &config);
+    struct client *stranger = connected(&w);
+    struct client *known = connected(&w);
+    struct buf ids = BUF_EMPTY;
+    id_encode(&ids, &(struct id){ slice_of_str("digest"), slice_of_str("bob:x") });
+    step(&w, (struct peer_event){
+                 .type = PEER_CLIENT_AUTH,
+                 .auth = { known, -4, true, { 1, { ids.data, (int32_t)ids.len } } } });
+    expect_reply(known, -4, 0);
+    send_read(&w, known, 1, OP_EXISTS, "/", false);
+    expect_reply(known, 1, 0);
+    send_read(&w, stranger, 1, OP_EXISTS, "/", false);
+    expect_reply(stranger, 1, ZK_SESSION_CLOSED_REQUIRES_AUTH);
+    assert_int_equal(stranger->state, CLIENT_CLOSING);
+    close_conn(&w, stranger);
+    close_conn(&w, known);
+    buf_fini(&ids);
+    world_fini(&w);
+    buf_fini(&schemes);
+}
+
 static void test_session_password_is_the_shared_one(void **state)
 {
     (void)state;
@@ -400,6 +485,9 @@ int main(void)
         cmocka_unit_test(test_failed_multi_changes_nothing_and_says_which),
         cmocka_unit_test(test_W2_sequence_counts_pending_creates),
         cmocka_unit_test(test_unknown_opcode_is_unimplemented_and_the_connection_stays),
+        cmocka_unit_test(test_large_requests_in_process_are_limited),
+        cmocka_unit_test(test_oversized_request_is_answered_in_its_turn),
+        cmocka_unit_test(test_enforced_identity_comes_before_everything),
         cmocka_unit_test(test_session_password_is_the_shared_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
