@@ -131,7 +131,9 @@ class Bench:
                 TAG: self.token,
                 "LC_ALL": "C.UTF-8",
                 "TZ": "UTC",
-                "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:verify_asan_link_order=0",
+                # A library that asks for too much is to be told so, as malloc would.
+                "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:verify_asan_link_order=0"
+                ":allocator_may_return_null=1",
                 "UBSAN_OPTIONS": "print_stacktrace=1",
             }
         )
