@@ -290,6 +290,8 @@ struct inode *cache_learn_kids(struct cache *c, struct inode *inode, const struc
     struct listing *old = live->listing;
     live->listing = listing_new(names, count);
     if (old) {
+        bool has_locks = old->lock_entries + live->listing->lock_entries > 0;
+        live->listing->is_lock_traffic = has_locks && listing_is_equal(old, live->listing);
         struct name_diff diff = { c, live };
         inode_ref(live);
         listing_diff(old, live->listing, on_name_removed, on_name_added, &diff);

@@ -15,9 +15,10 @@
  * not cached, so that the kernel asks for the size before each of its reads and gets the one of its
  * version, and new readers are direct. If the new value only continues the old one, it moves on.
  *
- * By fs->lock, all of it.
+ * By fs->lock, all of it but what is atomic.
  */
 #include <fuse3/fuse_lowlevel.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -62,8 +63,8 @@ struct handle {
     bool only_truncated; /* dirty, but nothing has been written: see commit.h */
     bool committing;     /* a commit is on its way */
     bool is_locked;      /* a lock is held through it, see lock.h */
-    bool is_lock_lost;   /* one was, until it was lost: nothing can be read or written any more */
-    bool is_lock_doubtful; /* ... or nothing until it is known whether it was */
+    atomic_bool is_lock_lost;     /* one was, until it was lost: nothing can be read or written any more */
+    atomic_bool is_lock_doubtful; /* ... or nothing until it is known whether it was */
     struct list waiters; /* struct commit, for the next one */
     int64_t session_id;  /* control_make: that its znode lives in; 0: it outlives sessions */
     size_t cursor;       /* control_make: how much of the name has been read */

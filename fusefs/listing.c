@@ -14,7 +14,7 @@ static int compare_names(const void *a, const void *b)
 
 struct listing *listing_new(const char *const *names, size_t count)
 {
-    struct listing *l = xmalloc(sizeof(*l));
+    struct listing *l = xcalloc(1, sizeof(*l));
     l->refs = 1;
     l->count = 0;
     l->cap = count;
@@ -22,6 +22,8 @@ struct listing *listing_new(const char *const *names, size_t count)
     for (size_t i = 0; i < count; i++) {
         if (!lock_name_is_hidden(names[i])) {
             l->names[l->count++] = xstrdup(names[i]);
+        } else if (!lock_name_is_queue(names[i])) {
+            l->lock_entries++;
         }
     }
     qsort(l->names, l->count, sizeof(char *), compare_names);
@@ -65,6 +67,15 @@ bool listing_has(const struct listing *l, const char *name)
 {
     size_t i = listing_index(l, name);
     return i < l->count && strcmp(l->names[i], name) == 0;
+}
+
+bool listing_is_equal(const struct listing *a, const struct listing *b)
+{
+    bool is_equal = a->count == b->count;
+    for (size_t i = 0; is_equal && i < a->count; i++) {
+        is_equal = strcmp(a->names[i], b->names[i]) == 0;
+    }
+    return is_equal;
 }
 
 static void make_private(struct listing **l)

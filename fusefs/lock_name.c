@@ -8,7 +8,7 @@
 #include "common/xalloc.h"
 #include "fusefs/name.h"
 
-enum { NUMBER_LEN = 10, UUID_LEN = 36 };
+enum { NUMBER_LEN = 10, UUID_LEN = 36, LOCK_NAME_LEN_MIN = 50 };
 
 static const char queue_prefix[] = ".zklock.";
 static const char curator_prefix[] = "_c_";
@@ -89,6 +89,9 @@ static bool parse_form(const char *name, enum lock_form form, enum lock_mode mod
 
 bool lock_name_parse(const char *name, struct lock_entry *out)
 {
+    if (strlen(name) < LOCK_NAME_LEN_MIN) {
+        return false; /* most of what a directory lists */
+    }
     for (enum lock_form form = 0; form < LOCK_FORM_COUNT; form++) {
         if (parse_form(name, form, LOCK_SHARED, out) ||
             parse_form(name, form, LOCK_EXCLUSIVE, out)) {

@@ -67,12 +67,14 @@ static void plan_refresh(struct fusefs *fs, struct inode *inode, struct fetch_re
 
 /* How long to put off reading the names again. A watch fires once and tells no name, so each change of a
  * directory costs as much as the directory is long; a large one in which much goes on is read a few times
- * a second, the first change at once. The lock is held. */
+ * a second, the first change at once. So is one whose lock is taken and given back: nobody is to hear of each
+ * time but those in the line. The lock is held. */
 static int relist_delay(const struct inode *dir)
 {
     size_t count = dir->listing ? dir->listing->count : 0;
     int64_t pause_ms = (int64_t)(count / RELIST_NAMES_PER_MS);
-    if (pause_ms > RELIST_PAUSE_MS_MAX) {
+    bool is_lock_traffic = dir->listing && dir->listing->is_lock_traffic;
+    if (is_lock_traffic || pause_ms > RELIST_PAUSE_MS_MAX) {
         pause_ms = RELIST_PAUSE_MS_MAX;
     }
     int64_t since_ms = clock_now_ms() - dir->listed_ms;

@@ -301,6 +301,21 @@ def test_the_end_of_a_lock_wakes_one_waiter(bench, hosts, opened, zk):
     wait_for("the queue is empty", lambda: queue_of(zk) == [])
 
 
+def test_other_mounts_do_not_follow_each_step_of_a_lock(hosts, opened):
+    """Though they watch the directory that is locked, and see what else happens in it."""
+    events = hosts[1].watch("d")
+    fd = opened(hosts[0] / "d/.zk/lock")
+    asked, begin = requests(hosts[1]), time.monotonic()
+    for _ in range(50):
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    seconds = time.monotonic() - begin
+    more = requests(hosts[1])["children"] - asked["children"]
+    assert more <= 3 + seconds, (more, seconds)
+    (hosts[0] / "d/sub").mkdir()
+    events.wait("d/sub", "CREATE")
+
+
 def test_readers_are_let_in_together(bench, hosts, opened, zk):
     fd = opened(hosts[0] / "f")
     fcntl.flock(fd, fcntl.LOCK_EX)

@@ -54,6 +54,25 @@ static void test_diff(void **state)
     }
 }
 
+static void test_lock_queues_are_left_out(void **state)
+{
+    (void)state;
+    const char *names[] = { "b", ".zklock.b", "a0000000000000000000000000000001__lock__0000000001",
+                            "a" };
+    const char *visible[] = { "a", "b" };
+    struct listing *l = listing_new(names, 4);
+    struct listing *same = listing_new(visible, 2);
+    assert_int_equal(l->count, 2);
+    assert_int_equal(l->lock_entries, 1);
+    assert_true(listing_is_equal(l, same));
+    listing_add(&l, ".zklock.a");
+    assert_true(listing_is_equal(l, same));
+    listing_add(&l, "c");
+    assert_false(listing_is_equal(l, same));
+    listing_unref(l);
+    listing_unref(same);
+}
+
 static void test_shared_listing_is_never_changed(void **state)
 {
     (void)state;
@@ -92,6 +111,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_diff),
+        cmocka_unit_test(test_lock_queues_are_left_out),
         cmocka_unit_test(test_shared_listing_is_never_changed),
         cmocka_unit_test(test_add_and_remove_twice),
     };
