@@ -53,6 +53,7 @@ struct making {
     struct inode *maker; /* referenced */
     struct inode *dir;   /* referenced; where the znode is made */
     struct inode *node;  /* referenced; the znode's, once it is made */
+    bool holds;          /* the node, until a handle does */
     char *name;          /* owned; as it was given */
     char *path;          /* owned; in dir */
     enum inode_kind kind;
@@ -63,11 +64,19 @@ struct making {
 
 static void make_send(struct making *m);
 
+/* The lock is held. */
+static void drop_hold(struct making *m)
+{
+    m->node->holders -= m->holds;
+    m->holds = false;
+}
+
 static void make_free(struct making *m)
 {
     struct fusefs *fs = m->r.fs;
     fs_lock(fs);
     if (m->node) {
+        drop_hold(m);
         inode_unref(&fs->cache.table, m->node);
     }
     inode_unref(&fs->cache.table, m->maker);
@@ -106,6 +115,7 @@ static void reply_made(struct making *m)
     struct inode *made = inode_add(&fs->cache.table, m->maker, path, INODE_CONTROL_MADE);
     free(path);
     struct handle *h = control_made_open(made, m->node, session_of(m), name_line(m->node), &m->fi);
+    drop_hold(m); /* to the handle, which may be closed at any moment from the reply on */
     attr_fill_entry(fs, made, &e);
     fs_unlock(fs);
     int err = fuse_reply_create(m->r.req, &e, &m->fi);
@@ -141,36 +151,60 @@ static void learn_made(struct making *m, const char *name, const struct Stat *st
     enum inode_kind kind = m->kind == INODE_CONTROL_CONTAINER ? INODE_DIR : INODE_FILE;
     fs_lock(fs);
     m->node = inode_ref(cache_made(&fs->cache, m->dir, name, stat, kind));
+    m->holds = true;
+    m->node->holders++; /* before any later answer of the session can find it unheld */
     fs_unlock(fs);
     fetch_node(fs, m->node, on_made_known, m);
+}
+
+static void make_again(struct making *m)
+{
+    if (m->resends++ < RESEND_MAX) {
+        make_send(m);
+    } else {
+        make_fail(m, EIO);
+    }
 }
 
 static void on_swept(void *arg, int rc)
 {
     struct making *m = arg;
-    if (rc == ZOK && m->resends++ < RESEND_MAX) {
-        make_send(m);
+    if (rc == ZOK) {
+        make_again(m);
     } else {
-        make_fail(m, rc == ZOK ? EIO : errno_from_zk(rc));
+        make_fail(m, errno_from_zk(rc));
     }
 }
 
-/* It may have been made before the connection was lost. */
+static void on_remains_deleted(void *arg, const struct zkc_result *result)
+{
+    struct making *m = arg;
+    bool is_gone = result->rc == ZOK || result->rc == ZNONODE;
+    if (is_gone || result->rc == ZBADVERSION || result->rc == ZCONNECTIONLOSS) {
+        make_again(m);
+    } else {
+        make_fail(m, errno_from_zk(result->rc));
+    }
+}
+
+/* The name is taken, or may be: by the remains of an earlier try, or of a descriptor that was closed a moment
+ * ago. What this session owns and nobody holds makes way; adopting it instead would hand it to a deletion
+ * that is on its way. */
 static void on_looked_for(void *arg, const struct zkc_result *result)
 {
     struct making *m = arg;
-    struct fusefs *fs = m->r.fs;
-    if (result->rc == ZNONODE && m->resends++ < RESEND_MAX) {
-        make_send(m);
+    struct zkc *z = m->r.fs->zkc;
+    if (result->rc == ZNONODE) {
+        make_again(m);
     } else if (result->rc != ZOK) {
-        make_fail(m, result->rc == ZNONODE ? EIO : errno_from_zk(result->rc));
+        make_fail(m, errno_from_zk(result->rc));
     } else if (!is_ephemeral(m->kind)) {
         make_fail(m, EIO); /* nothing tells whether we made it */
-    } else if (result->stat->ephemeralOwner != zkc_session_id(fs->zkc) ||
-               control_is_held(fs, m->path)) {
+    } else if (result->stat->ephemeralOwner != zkc_session_id(z) ||
+               control_is_held(m->r.fs, m->path)) {
         make_fail(m, EEXIST);
     } else {
-        learn_made(m, m->name, result->stat);
+        zkc_delete(z, m->path, result->stat->version, on_remains_deleted, m);
     }
 }
 
@@ -189,8 +223,8 @@ static void settle(struct making *m)
 static void on_created(void *arg, const struct zkc_result *result)
 {
     struct making *m = arg;
-    bool may_be_ours = result->rc == ZNODEEXISTS && m->resends > 0;
-    if (result->rc == ZCONNECTIONLOSS || may_be_ours) {
+    bool may_make_way = result->rc == ZNODEEXISTS && (m->resends > 0 || is_ephemeral(m->kind));
+    if (result->rc == ZCONNECTIONLOSS || may_make_way) {
         settle(m);
     } else if (result->rc != ZOK) {
         make_fail(m, errno_from_zk(result->rc));

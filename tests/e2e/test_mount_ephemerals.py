@@ -130,6 +130,34 @@ def test_name_that_is_taken(mount, zk, held):
     assert zk.get("/taken")[0] == b"by another"
 
 
+def test_name_is_free_as_soon_as_it_is_closed(mount, zk, held):
+    """A service that is restarted: closing does not wait for the ensemble, registering again does."""
+    seen = set()
+    for number in range(100):
+        fd = held(mount / ".zk/ephemeral/e")
+        os.write(fd, b"%d" % number)
+        seen.add(zk.get("/e")[1].czxid)
+        held.close(fd)
+    assert len(seen) == 100
+    gone(zk, "/e")
+
+
+def test_one_of_many_gets_the_name(bench, mount, zk):
+    """In one mount, at once, again and again: never two holders, and nothing is left."""
+    script = f"""for i in $(seq 40); do (
+        exec 9> {mount.path}/.zk/ephemeral/e
+        mkdir {bench.path('in')} || echo both
+        echo ok >&9
+        rmdir {bench.path('in')} && echo had
+    ) 2> /dev/null; done; true"""
+    workers = [bench.spawn(["bash", "-c", script], f"worker{n}") for n in range(4)]
+    for worker in workers:
+        assert worker.wait(60) == 0
+    told = "".join(worker.log() for worker in workers)
+    assert "had" in told and "both" not in told
+    gone(zk, "/e")
+
+
 def test_successor_of_another_session_is_left_alone(server, mount, zk, held):
     """Deleted by an operator and registered by another host: closing must not take that away."""
     fd = held(mount / ".zk/ephemeral/e")
