@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.bench import Bench
+from harness.ensemble import Ensemble
 from harness.hosts import Network
 from harness.mounts import Mount
 from harness.scene import Scene
@@ -98,6 +99,20 @@ def new_server(bench):
     for server in servers:
         if server.process and server.process.is_running():
             server.stop()
+
+
+@pytest.fixture
+def new_ensemble(bench):
+    """new_ensemble(kinds, **zoo_cfg): servers that are not started yet."""
+    made = []
+
+    def make(kinds=("zkserver",) * 3, **settings):
+        made.append(Ensemble(bench, kinds, **settings))
+        return made[-1]
+
+    yield make
+    for ensemble in made:
+        ensemble.close()
 
 
 @pytest.fixture(params=KINDS)

@@ -13,22 +13,8 @@ from kazoo.exceptions import NodeExistsError
 
 from harness import rawzk
 from harness.bench import ZKSERVER
-from harness.ensemble import Ensemble, Writer
+from harness.ensemble import Writer, log_bytes
 from harness.waiting import holds_for, wait_for
-
-
-@pytest.fixture
-def new_ensemble(bench):
-    """new_ensemble(kinds, **zoo_cfg): servers that are not started yet."""
-    made = []
-
-    def make(kinds=("zkserver",) * 3, **settings):
-        made.append(Ensemble(bench, kinds, **settings))
-        return made[-1]
-
-    yield make
-    for ensemble in made:
-        ensemble.close()
 
 
 @pytest.fixture
@@ -308,10 +294,6 @@ def reseal_with(server, old, new):
         at = len(content) - seal
         content[at : at + 8] = zlib.adler32(content[:at]).to_bytes(8, "big")
     newest.write_bytes(content)
-
-
-def log_bytes(server):
-    return b"".join(f.read_bytes() for f in (server.data / "version-2").glob("log.*"))
 
 
 @pytest.mark.timeout(120)

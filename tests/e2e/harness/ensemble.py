@@ -118,6 +118,11 @@ class Ensemble:
             server.stop()
 
 
+def log_bytes(server):
+    """All that its transaction log holds."""
+    return b"".join(f.read_bytes() for f in (server.data / "version-2").glob("log.*"))
+
+
 class Writer:
     """Creates nodes below a parent for as long as it is told to, through whatever fails, and
     remembers what was acknowledged and when."""
