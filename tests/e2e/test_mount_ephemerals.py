@@ -145,7 +145,7 @@ def test_name_is_free_as_soon_as_it_is_closed(mount, zk, held):
 def test_one_of_many_gets_the_name(bench, mount, zk):
     """In one mount, at once, again and again: never two holders, and nothing is left."""
     script = f"""for i in $(seq 40); do (
-        exec 9> {mount.path}/.zk/ephemeral/e
+        exec 9> {mount.path}/.zk/ephemeral/e || exit
         mkdir {bench.path('in')} || echo both
         echo ok >&9
         rmdir {bench.path('in')} && echo had
