@@ -268,8 +268,8 @@ static void send_value(struct rename *n)
 
 static void send_tree(struct rename *n)
 {
-    size_t moves = 2 * n->tree->count;
-    struct zkc_step *tree_steps = subtree_move_steps(n->tree, n->to->path);
+    size_t moves = 0;
+    struct zkc_step *tree_steps = subtree_move_steps(n->tree, n->to->path, &moves);
     struct zkc_step *steps = xcalloc(moves + 1, sizeof(*steps));
     size_t count = 0;
     if (n->to_exists) {
@@ -278,7 +278,7 @@ static void send_tree(struct rename *n)
     memcpy(steps + count, tree_steps, moves * sizeof(*steps));
     zkc_multi(n->r.fs->zkc, steps, (int)(count + moves), on_multi, n);
     free(steps);
-    subtree_free_steps(n->tree, tree_steps);
+    subtree_free_steps(tree_steps, moves);
 }
 
 static void on_tree(void *arg, int rc, struct subtree *take_tree)

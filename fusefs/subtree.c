@@ -9,6 +9,7 @@
 #include "fusefs/acl_text.h"
 #include "fusefs/errno_map.h"
 #include "fusefs/fs.h"
+#include "fusefs/lock_name.h"
 #include "fusefs/name.h"
 
 /* Of a create and a delete in a multi: two headers, lengths, flags, versions. */
@@ -187,29 +188,37 @@ void subtree_free(struct subtree *t)
 
 /* ---- moving ------------------------------------------------------------------------------------------------------ */
 
-struct zkc_step *subtree_move_steps(const struct subtree *t, const char *to)
+struct zkc_step *subtree_move_steps(const struct subtree *t, const char *to, size_t *count)
 {
     struct zkc_step *steps = xcalloc(2 * t->count, sizeof(*steps));
     size_t top_len = strlen(t->nodes[0]->path);
+    size_t at = 0;
     for (size_t i = 0; i < t->count; i++) {
         const struct subtree_node *node = t->nodes[i];
-        char *path = xasprintf("%s%s", to, node->path + top_len);
-        steps[i] = (struct zkc_step){ .type = ZKC_STEP_CREATE,
-                                      .path = path,
-                                      .data = node->data,
-                                      .len = node->len,
-                                      .acl = &node->acl };
-        steps[2 * t->count - 1 - i] = (struct zkc_step){
+        if (!lock_name_is_queue(name_base(node->path))) {
+            steps[at++] = (struct zkc_step){ .type = ZKC_STEP_CREATE,
+                                             .path = xasprintf("%s%s", to, node->path + top_len),
+                                             .data = node->data,
+                                             .len = node->len,
+                                             .acl = &node->acl };
+        }
+    }
+    for (size_t i = t->count; i > 0; i--) {
+        const struct subtree_node *node = t->nodes[i - 1];
+        steps[at++] = (struct zkc_step){
             .type = ZKC_STEP_DELETE, .path = node->path, .len = -1, .version = node->stat.version
         };
     }
+    *count = at;
     return steps;
 }
 
-void subtree_free_steps(const struct subtree *t, struct zkc_step *steps)
+void subtree_free_steps(struct zkc_step *steps, size_t count)
 {
-    for (size_t i = 0; i < t->count; i++) {
-        free((char *)steps[i].path);
+    for (size_t i = 0; i < count; i++) {
+        if (steps[i].type == ZKC_STEP_CREATE) {
+            free((char *)steps[i].path);
+        }
     }
     free(steps);
 }

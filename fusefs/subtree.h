@@ -39,9 +39,9 @@ void subtree_read(struct fusefs *fs, const char *path, size_t longer, subtree_do
 /* NULL is fine. */
 void subtree_free(struct subtree *t);
 
-/* The steps that move it from its path to another: it is created from the top and deleted from the bottom, unchanged
- * since. count is 2 x tree->count. To be freed with subtree_free_steps. */
-struct zkc_step *subtree_move_steps(const struct subtree *t, const char *to);
-void subtree_free_steps(const struct subtree *t, struct zkc_step *steps);
+/* The steps that move it from its path to another: created from the top, deleted from the bottom, unchanged
+ * since. Queues of locks that nobody holds are not made again. To be freed with subtree_free_steps. */
+struct zkc_step *subtree_move_steps(const struct subtree *t, const char *to, size_t *count);
+void subtree_free_steps(struct zkc_step *steps, size_t count);
 
 #endif

@@ -2,6 +2,7 @@
 """Renames of directories, of what has an ACL, of what belongs to somebody, and what is refused.
 test_mount_files.py has the plain ones, test_mount_lost.py those whose answer is lost."""
 import errno
+import fcntl
 import os
 
 from kazoo.security import OPEN_ACL_UNSAFE, make_digest_acl
@@ -147,6 +148,16 @@ def test_ephemerals_keep_their_names(bench, mount, zk):
     (mount / "f").write_bytes(b"3")
     os.rename(mount / "f", mount / "e")  # as the target it is set
     assert zk.get("/e")[0] == b"3" and zk.get("/e")[1].ephemeralOwner == zk.client_id[0]
+
+
+def test_locks_below_a_renamed_directory(mount, zk):
+    make_tree(zk, mount)
+    with open(mount / "d/f", "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        fails_with(errno.EPERM, os.rename, mount / "d", mount / "moved")
+    wait_for("the lock is free", lambda: zk.get_children("/d/.zklock.f") == [])
+    os.rename(mount / "d", mount / "moved")
+    assert zk.exists("/d") is None and read_tree(zk, "/moved") == WHOLE  # and no empty queue
 
 
 def test_scratch_files_move_with_their_directory(mount, zk):

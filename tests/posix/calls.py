@@ -860,6 +860,33 @@ def _(d):
         assert poll.poll(0)[0][1] & (select.POLLIN | select.POLLOUT)
 
 
+@works("flock", "LOCK_EX, LOCK_SH, LOCK_UN, and down from one to the other")
+def _(d):
+    with Open(make(d / "f"), os.O_RDWR) as one, Open(d / "f", os.O_RDWR) as two:
+        fcntl.flock(one, fcntl.LOCK_EX)
+        fcntl.flock(one, fcntl.LOCK_SH)
+        fcntl.flock(two, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(one, fcntl.LOCK_UN)
+
+
+@fails("flock", "EAGAIN", "LOCK_NB of what another descriptor has locked")
+def _(d):
+    with Open(make(d / "f"), os.O_RDWR) as one, Open(d / "f", os.O_RDWR) as two:
+        fcntl.flock(one, fcntl.LOCK_EX)
+        fcntl.flock(two, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+@works("fcntl", "F_SETLK of the whole file, and its end with the process")
+def _(d):
+    with Open(make(d / "f"), os.O_RDWR) as fd:
+        child = os.fork()
+        if child == 0:
+            fcntl.lockf(fd, fcntl.LOCK_EX)
+            os._exit(0)
+        os.waitpid(child, 0)
+        fcntl.lockf(fd, fcntl.LOCK_EX)
+
+
 @refused("fcntl", "ENOLCK", "a lock of a range of bytes: the lock recipes lock a znode")
 def _(d):
     with Open(make(d / "f"), os.O_RDWR) as fd:
