@@ -72,6 +72,7 @@ static void write_end(struct write *w, int rc, const struct Stat *stat)
         fs_lock(w->fs);
         if (!w->is_announced) {
             cache_wrote(c, w->inode, stat, w->data, w->len, clock_now_ms());
+            handle_advance_readers(w->inode);
         } else if (!w->inode->dead) {
             cache_learn_value(c, w->inode, stat, w->data, w->len, clock_now_ms());
         }
