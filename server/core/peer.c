@@ -734,7 +734,7 @@ static void on_oversized(struct peer *p, struct client *c, int32_t xid)
     if (c->state == CLIENT_CLOSING) {
         return;
     }
-    if (!has_proved_itself(p, c)) {
+    if (c->state == CLIENT_NEW || !has_proved_itself(p, c)) {
         close_client(p, c);
         return;
     }

@@ -257,8 +257,11 @@ static enum zk_err read_acl(struct read *r)
 /* Java's trim() and "/": everything. */
 static bool is_everything(struct slice prefix)
 {
+    if (prefix.len <= 0) {
+        return true;
+    }
     const uint8_t *at = prefix.data;
-    const uint8_t *end = at + slice_size(prefix);
+    const uint8_t *end = at + prefix.len;
     while (at < end && *at <= ' ') {
         at++;
     }

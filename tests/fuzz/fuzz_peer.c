@@ -73,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct peer_config config = {
         .ensemble = &alone, .sid = 1, .start_ms = 1, .seed = 1, .tick_time_ms = 2000, .min_session_timeout_ms = 4000,
         .max_session_timeout_ms = 40000, .snap_count = 100, .jute_maxbuffer = 0xfffff,
-        .with_digest = true,
+        .with_digest = true, .enforce_quota = true, .reaper = { 1000, 10000, 5000 },
     };
     struct zab_start start = { .last_zxid = 0 };
     struct world w = { .now_ms = 1000 };
@@ -104,6 +104,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         case 2:
             *c = reopen(&w, *c);
             connect_client(&w, *c);
+            break;
+        case 15:
+            step(&w, (struct peer_event){ .type = PEER_CLIENT_OVERSIZED, .oversized = { *c, 7 } });
             break;
         default:
             send_frame(&w, *c, data, len);
