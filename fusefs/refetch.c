@@ -58,11 +58,12 @@ static bool wants_value(const struct inode *inode)
 }
 
 /* Reads the node again after its data watch is gone; the lock is held. */
-static void plan_refresh(struct fusefs *fs, struct inode *inode, struct fetch_read **value,
-                         struct fetch_read **stat)
+static struct fetch_read *plan_refresh(struct fusefs *fs, struct inode *inode,
+                                       struct fetch_read **value, struct fetch_read **stat)
 {
     struct fetch_read *r = fetch_read_new(fs, inode, NULL);
     *(wants_value(inode) ? value : stat) = r;
+    return r;
 }
 
 /* How long to put off reading the names again. A watch fires once and tells no name, so each change of a
@@ -144,9 +145,7 @@ static struct reread plan_reread(struct fusefs *fs, struct inode *inode)
     if (!inode_is_znode(inode) || !inode_is_needed(inode) || !inode->stat_known) {
         return next;
     }
-    plan_refresh(fs, inode, &next.value, &next.stat);
-    struct fetch_read *first = next.value ? next.value : next.stat;
-    first->is_alone = true;
+    plan_refresh(fs, inode, &next.value, &next.stat)->is_alone = true;
     if (inode->kind == INODE_FILE || inode->listing) {
         next.kids = fetch_read_new(fs, inode, NULL);
         next.kids->is_alone = true;
