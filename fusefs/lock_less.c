@@ -9,6 +9,7 @@
 #include "fusefs/fs.h"
 #include "fusefs/lock_queue.h"
 #include "fusefs/name.h"
+
 /* How often it is tried when the connection breaks. */
 enum { TRIES_MAX = 20 };
 

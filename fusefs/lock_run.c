@@ -14,6 +14,7 @@
 #include "fusefs/fs.h"
 #include "fusefs/handle.h"
 #include "fusefs/notify.h"
+
 /* ---- its state, with the lock held ------------------------------------------------------------------------ */
 
 enum lock_move lock_plan_locked(struct lock *l, enum lock_move move)

@@ -12,6 +12,7 @@
 #include "fusefs/lock_queue.h"
 #include "fusefs/name.h"
 #include "fusefs/notify.h"
+
 /* How often entries that vanish, or a queue that does, are made again. */
 enum { TRIES_MAX = 20 };
 

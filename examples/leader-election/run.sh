@@ -15,7 +15,7 @@ END
 chmod +x "$dir/lead.sh"
 
 candidates() {
-    [ "$(ls "$dir/admin/election" | wc -l)" -eq "$1" ]
+    [ "$(find "$dir/admin/election" -type f | wc -l)" -eq "$1" ]
 }
 leads() {
     [ "$(tail -n 1 "$dir/log")" = "$1 leads" ]
