@@ -3,9 +3,9 @@
 #define SERVER_CORE_ELECTION_H
 
 /*
- * Fast leader election (quorum-protocol 3; Apache's FastLeaderElection and its TLA+ specification).
- * Each LOOKING server votes for the best history it has heard of, the larger (peerEpoch, zxid,
- * sid), until more than half agree; then it waits a moment for something better.
+ * Fast leader election (ZAB-2; quorum-protocol 3; Apache's FastLeaderElection and its TLA+
+ * specification). Each LOOKING server votes for the best history it has heard of, the larger
+ * (peerEpoch, zxid, sid), until more than half agree; then it waits a moment for something better.
  *
  *      LOOKING --quorum of equal votes, then quiet--> decided: leader is me -> LEADING
  *         |                                                    else        -> FOLLOWING, OBSERVING

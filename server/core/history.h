@@ -3,7 +3,8 @@
 #define SERVER_CORE_HISTORY_H
 
 /*
- * What this server has logged, how much of it is durable, committed and in the tree, in zxid order:
+ * ZAB-1. What this server has logged, how much of it is durable, committed and in the tree, in zxid
+ * order:
  *
  *      recent (delivered, for learners that are a little behind) | inflight (logged, not delivered)
  *      ... 5  6  7                                                |  8  9  10  11

@@ -3,7 +3,7 @@
 #define SERVER_CORE_LEADER_H
 
 /*
- * The leader's part of Zab (DSN'11 IV; quorum-protocol 5 to 9).
+ * The leader's part of Zab (ZAB-3 to ZAB-11; DSN'11 IV; quorum-protocol 5 to 9).
  *
  *   DISCOVERY   a quorum says which epochs it has accepted; the new one is larger than all
  *   EPOCH       a quorum accepts it (ACKEPOCH); whoever is ahead of us makes us step aside (E5)

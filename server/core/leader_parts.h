@@ -6,8 +6,8 @@
  * What the leader's files ask of one another; for leader*.c only.
  *
  *      leader.c            the links, time, the role from its begin to its end
- *      leader_join.c       a learner's way in: discovery, synchronisation, activation
- *      leader_broadcast.c  proposals, acks, commits; pings and syncs; what learners ask
+ *      leader_join.c       a learner's way in: discovery, synchronisation, activation (ZAB-3 to -7)
+ *      leader_broadcast.c  proposals, acks, commits; pings, syncs; what learners ask (ZAB-8 to -10)
  */
 #include "server/core/leader.h"
 #include "server/core/zab.h"

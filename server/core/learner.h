@@ -3,7 +3,7 @@
 #define SERVER_CORE_LEARNER_H
 
 /*
- * A follower's or observer's part of Zab (DSN'11 IV; quorum-protocol 5 to 8).
+ * A follower's or observer's part of Zab (ZAB-3, ZAB-6 to ZAB-11; quorum-protocol 5 to 8).
  *
  *   CONNECTING -> INFO -> EPOCH -> [SNAP ->] SYNC -> SAVING -> ACKED -> ACTIVE
  *    dial the     our     epoch     stream   history  NEWLEADER  acked   UPTODATE: clients

@@ -505,7 +505,7 @@ static void count_for_snapshot(struct peer *p)
     }
 }
 
-/* S14: each txn carries the digest of the leader's tree after it, so the first one after a DIFF shows
+/* S14, ZAB-14: each txn carries the digest of the leader's tree after it, so the first one after a DIFF shows
  * whether the two have the same history. Once a snapshot was asked for, no other one is before the
  * digests have agreed: a leader whose own are wrong must not be asked for ever. */
 static void compare_digests(struct peer *p, uint64_t digest)

@@ -113,6 +113,7 @@ static void start_election(struct zab *z)
     add_votes(z);
 }
 
+/* ZAB-12 */
 void zab_look(struct zab *z, const char *reason)
 {
     if (z->role == STATE_LOOKING) {
@@ -224,7 +225,7 @@ static void on_reloaded(struct zab *z, const struct zab_start *disk)
     start_election(z);
 }
 
-/* S14: the log is as good as before, the tree is not. */
+/* S14, ZAB-14: the log is as good as before, the tree is not. */
 static void on_diverged(struct zab *z)
 {
     if (is_learner(z)) {
@@ -233,7 +234,7 @@ static void on_diverged(struct zab *z)
     }
 }
 
-/* S13: what memory holds may not be on the disk, so nothing is voted for, acked or served any more.
+/* S13, ZAB-13: what memory holds may not be on the disk, so nothing is voted for, acked or served any more.
  */
 static void on_disk_failed(struct zab *z)
 {
