@@ -292,7 +292,7 @@ static void adopt_written(struct commit *c)
         h->is_at_end = false;
         h->any_version = false;
     }
-    if (h->is_append) {
+    if (h->is_append && c->sent > 0) {
         memmove(h->data, h->data + c->sent, h->len - c->sent);
         h->len -= c->sent;
     }
