@@ -174,6 +174,7 @@ static struct inode *next_below(struct inode *at, const struct inode *top)
 
 void inode_kill(struct inode_table *t, struct inode *inode)
 {
+    zk_assert(inode);
     struct list orphans; /* scratch files that nothing holds any more */
     list_init(&orphans);
     for (struct inode *i = inode; i; i = next_below(i, inode)) {

@@ -56,6 +56,7 @@ static void rename_in_memory(struct rename *n)
         char *path = xstrdup(from->path);
         struct Stat stat = from->stat;
         cache_forget(&fs->cache, from);
+        zk_assert(n->from_value); /* check_files has seen it */
         int err = scratch_start(fs, from, n->from_value->bytes, n->from_value->len);
         zk_assert(err == 0); /* stays_in_memory has seen that there is room */
         away_add(fs, path, &stat, from, n->pid);
@@ -120,9 +121,12 @@ static bool stays_in_memory(const struct rename *n)
     if (!is_name || n->is_dir || (n->flags & RENAME_EXCHANGE) || n->to_was_away) {
         return false;
     }
+    if (n->from_scratch) {
+        return true;
+    }
+    const struct value *v = n->from->value;
     bool may_delete = !n->from_dir->perms_known || (n->from_dir->perms & (unsigned)ZOO_PERM_DELETE);
-    return n->from_scratch ||
-           (n->from->writers == 0 && may_delete && scratch_has_room(n->r.fs, n->from->value->len));
+    return v && n->from->writers == 0 && may_delete && scratch_has_room(n->r.fs, v->len);
 }
 
 /* Both have been read. */
