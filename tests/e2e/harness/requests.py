@@ -135,7 +135,7 @@ class Requests:
         kinds = [self.create, self.create, self.delete, self.set_data, self.check]
         ops = [self.pick(kinds)() for _ in range(self.rng.randint(0, 5))]
         ops = [(op, body) for op, body in ops if not body.startswith(NULL)]
-        if self.rng.random() < 0.03:
+        if ops and self.rng.random() < 0.03:
             ops.append(self.pick([self.set_acl, self.read_part])())
         return z.MULTI, z.multi_body(ops)
 
