@@ -11,6 +11,7 @@
 #include "common/xalloc.h"
 #include "server/store/snapshot_tree.h"
 #include "server/store/snapshot_writer.h"
+#include "server/store/txnlog.h"
 #include "server/store/txnlog_truncate.h"
 
 enum { REWRITE_BYTES = 64 * 1024 };
@@ -254,32 +255,62 @@ static int repair_tail(struct run *r)
     return rc != 0 ? refuse_io(r, "repair the end of the log in", r->out->log_dir, rc) : 0;
 }
 
+/* A txn is a request with what the leader added to it; no server logs more than twice the limit. */
+static size_t entry_bytes_max(const struct run *r)
+{
+    return 2 * r->opts->frame_bytes_max;
+}
+
 static bool is_zero(const uint8_t *bytes, size_t len)
 {
-    return bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0;
+    return len == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0);
+}
+
+/* The end of the content, rounded up to a chunk: behind it stand zeros, the room ahead, or nothing. */
+static int find_content_end(const struct fsops *fs, int fd, uint8_t *chunk, int64_t *end)
+{
+    int64_t size;
+    int rc = fs->size(fs->ctx, fd, &size);
+    *end = (size + REWRITE_BYTES - 1) / REWRITE_BYTES * REWRITE_BYTES;
+    while (rc == 0 && *end > 0) {
+        ssize_t got = fs->pread(fs->ctx, fd, chunk, REWRITE_BYTES, *end - REWRITE_BYTES);
+        if (got < 0 || !is_zero(chunk, (size_t)got)) {
+            return got < 0 ? (int)got : 0;
+        }
+        *end -= REWRITE_BYTES;
+    }
+    return rc;
+}
+
+static int rewrite_chunks(const struct fsops *fs, int fd, uint8_t *chunk, int64_t from, int64_t end)
+{
+    for (int64_t at = from; at < end; at += REWRITE_BYTES) {
+        ssize_t got = fs->pread(fs->ctx, fd, chunk, REWRITE_BYTES, at);
+        if (got <= 0) {
+            return (int)got;
+        }
+        int rc = fs_write_full(fs, fd, chunk, (size_t)got, at);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    return 0;
 }
 
 /* After a failed fdatasync Linux keeps the pages, counts them as written and never tries again: another
- * fdatasync succeeds, and the power takes them. Written once more they are dirty again. Zeros are the room
- * ahead of the content, and stay a hole. */
-static int rewrite(const struct fsops *fs, int fd)
+ * fdatasync succeeds, and the power takes them. Written once more they are dirty again. That can only be the
+ * last batch: the one before it was durable, and after a failure nothing is added to that file. */
+static int rewrite_last_batch(const struct fsops *fs, int fd, size_t entry_bytes_max)
 {
     uint8_t *chunk = xmalloc(REWRITE_BYTES);
-    int64_t at = 0;
-    int rc = 0;
-    for (;;) {
-        ssize_t got = fs->pread(fs->ctx, fd, chunk, REWRITE_BYTES, at);
-        if (got <= 0) {
-            rc = (int)got;
-            break;
-        }
-        if (!is_zero(chunk, (size_t)got)) {
-            rc = fs_write_full(fs, fd, chunk, (size_t)got, at);
-        }
-        if (rc != 0) {
-            break;
-        }
-        at += got;
+    int64_t batch_bytes = TXNLOG_HEADER_BYTES + TXNLOG_BATCH_BYTES_MAX + TXNLOG_RECORD_EXTRA_BYTES +
+                          (int64_t)entry_bytes_max;
+    int64_t end;
+    int rc = find_content_end(fs, fd, chunk, &end);
+    if (rc == 0) {
+        int64_t chunks = (batch_bytes + REWRITE_BYTES - 1) / REWRITE_BYTES + 1;
+        int64_t from = end - chunks * REWRITE_BYTES;
+        rc = rewrite_chunks(fs, fd, chunk, from > 0 ? from : 0, end);
     }
     free(chunk);
     return rc;
@@ -297,7 +328,7 @@ static int sync_found(struct run *r)
     if (kept > 0) {
         char *path = fs_join(r->out->log_dir, logs->files[kept - 1].name);
         int fd = fs->open(fs->ctx, path, FS_WRITE);
-        rc = fd < 0 ? fd : rewrite(fs, fd);
+        rc = fd < 0 ? fd : rewrite_last_batch(fs, fd, entry_bytes_max(r));
         rc = rc != 0 ? rc : fs->fdatasync(fs->ctx, fd);
         if (fd >= 0) {
             fs->close(fs->ctx, fd);
@@ -315,10 +346,7 @@ static int sync_found(struct run *r)
 
 static int open_reader(struct run *r, int64_t after_zxid)
 {
-    /* A txn is a request with what the leader added to it; no server logs more than twice the
-     * limit. */
-    int rc = txnlog_reader_open(r->fs, r->out->log_dir, after_zxid, 2 * r->opts->frame_bytes_max,
-                                &r->reader);
+    int rc = txnlog_reader_open(r->fs, r->out->log_dir, after_zxid, entry_bytes_max(r), &r->reader);
     return rc != 0 ? refuse_io(r, "list", r->out->log_dir, rc) : 0;
 }
 

@@ -387,8 +387,7 @@ static void test_L1_what_a_failed_sync_left_is_written_again(void **state)
     struct fake_fs *f = *state;
     struct recovery out;
     import_standalone(f);
-    struct txnlog *log =
-        txnlog_new(fake_fs_ops(f), "/d/version-2", &fixture_log_options, 0x4d);
+    struct txnlog *log = txnlog_new(fake_fs_ops(f), "/d/version-2", &fixture_log_options, 0x4d);
     fake_fs_fail_sync(f);
     assert_int_equal(fixture_append(log, 0x4e), 0);
     assert_int_equal(txnlog_commit(log), -EIO);
@@ -399,6 +398,53 @@ static void test_L1_what_a_failed_sync_left_is_written_again(void **state)
     fake_fs_crash(f, 0);
     assert_int_equal(recovery_run(fake_fs_ops(f), &default_options, &out), 0);
     assert_int_equal(out.last_zxid, 0x4e);
+    recovery_fini(&out);
+}
+
+/* As many txns of data_len bytes as a batch takes. Returns the last one's zxid. */
+static int64_t fill_batch(struct txnlog *log, int64_t zxid, size_t data_len)
+{
+    struct buf entry = BUF_EMPTY;
+    while (!txnlog_batch_is_full(log)) {
+        buf_reset(&entry);
+        fixture_entry(&entry, ++zxid, data_len);
+        assert_int_equal(txnlog_append(log, zxid, buf_head(&entry), buf_readable(&entry)), 0);
+    }
+    buf_fini(&entry);
+    return zxid;
+}
+
+/* A batch is longest when the last txn of it is, and the file when room was made ahead. */
+static void test_L1_the_whole_last_batch_of_a_long_log_is_written_again(void **state)
+{
+    struct fake_fs *f = *state;
+    struct recovery out;
+    struct txnlog_options options = fixture_log_options;
+    int64_t zxid = 0x4d;
+    options.prealloc_bytes = 4 << 20;
+    import_standalone(f);
+    struct txnlog *log = txnlog_new(fake_fs_ops(f), "/d/version-2", &options, zxid);
+    for (int i = 0; i < 3; i++) {
+        zxid = fill_batch(log, zxid, 100000);
+        assert_int_equal(txnlog_commit(log), 0);
+    }
+    struct buf entry = BUF_EMPTY;
+    for (size_t bytes = 0; bytes < 1000000; bytes += entry.len) {
+        buf_reset(&entry);
+        fixture_entry(&entry, ++zxid, 100000);
+        assert_int_equal(txnlog_append(log, zxid, buf_head(&entry), buf_readable(&entry)), 0);
+    }
+    buf_fini(&entry);
+    zxid = fill_batch(log, zxid, 1900000);
+    fake_fs_fail_sync(f);
+    assert_int_equal(txnlog_commit(log), -EIO);
+    txnlog_free(log);
+    assert_int_equal(recovery_run(fake_fs_ops(f), &default_options, &out), 0);
+    assert_int_equal(out.last_zxid, zxid);
+    recovery_fini(&out);
+    fake_fs_crash(f, 0);
+    assert_int_equal(recovery_run(fake_fs_ops(f), &default_options, &out), 0);
+    assert_int_equal(out.last_zxid, zxid);
     recovery_fini(&out);
 }
 
@@ -681,6 +727,7 @@ int main(void)
         T(test_L3_header_torn_last_log_is_removed),
         T(test_L4_torn_tail_is_cut_and_the_log_goes_on),
         T(test_L1_what_a_failed_sync_left_is_written_again),
+        T(test_L1_the_whole_last_batch_of_a_long_log_is_written_again),
         T(test_L5_unfinished_snapshot_is_removed),
         T(test_L10_zxid_is_that_of_the_state),
         T(test_L6_replay_over_a_fuzzy_snapshot_converges),
