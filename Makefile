@@ -174,15 +174,20 @@ $(B)/bin/sim: $(SIM_O) $(TESTLIB_O) $(SERVER_A)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(SIM_O) $(TESTLIB_O) -Wl,--start-group $(SERVER_A) -Wl,--end-group \
 		$(SERVER_LIBS)
 
-.PHONY: sim sim-check sim-mutants
+.PHONY: sim sim-check sim-mutants sim-builds
 sim sim-check: export SIM_COMMIT = $(shell git describe --always --dirty 2>/dev/null)
 sim-check: $(B)/bin/sim
+	@$< -c
 	@$< -j $(JOBS) 1 200
 
 sim: $(B)/bin/sim ## simulate ensembles: SEEDS=1000 runs from seed FIRST=1 on; V=1 shows every step
 	@$< $(if $(filter 1,$(V)),-v) -j $(JOBS) $(FIRST) $(SEEDS)
 
-MUTANTS ?= E1 E2 E3 E5 E6 S1 S2 S3 S4 S5 S6 S11 S12 S13 L6 W1 W2 W3 W4 W5 W6 W8 W11 SYNC
+sim-builds: $(B)/bin/sim ## the simulator takes the same steps under the address sanitizer
+	@$(MAKE) --no-print-directory VARIANT=asan build/asan/bin/sim
+	@tests/sim/compare-builds $(B)/bin/sim build/asan/bin/sim
+
+MUTANTS ?= E1 E2 E3 E5 E6 S1 S2 S3 S4 S5 S6 S8 S10 S11 S12 S13 L6 W1 W2 W3 W4 W5 W6 W8 W11 SYNC
 sim-mutants: ## plant each of the bugs MUTANTS="E1 E2 ..." in a build of its own: the simulator must find it
 	@$(MAKE) --no-print-directory VARIANT=mutants build/mutants/bin/sim
 	@tests/sim/run-mutants build/mutants/bin/sim $(MUTANTS)

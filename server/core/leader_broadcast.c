@@ -166,7 +166,7 @@ static bool is_confirmed(const struct zab *z, int64_t round)
         const struct handler *h = list_entry(it, struct handler, all);
         count += !h->is_observer && h->first_round != 0 && h->first_round + h->answered > round;
     }
-    return ensemble_is_majority(z->config.ensemble, count) || MUTANT(SYNC);
+    return ensemble_is_majority(z->config.ensemble, count);
 }
 
 /* One round at a time serves all the syncs that came while the last one was under way. */
@@ -187,6 +187,7 @@ void leader_sync(struct zab *z, int64_t link, uint64_t origin, int32_t cxid)
     struct leader_sync *s = xmalloc(sizeof(*s));
     *s = (struct leader_sync){ .zxid = z->history.logged_zxid,
                                .round = z->leader.round + 1,
+                               .is_confirmed = MUTANT(SYNC) && cxid != 0,
                                .link = link,
                                .origin = origin,
                                .cxid = cxid };

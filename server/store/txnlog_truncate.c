@@ -6,6 +6,7 @@
 
 #include "common/assert.h"
 #include "server/store/txnlog.h"
+#include "server/tree/mutant.h"
 
 static int remove_later_files(const struct fsops *fs, const char *dir,
                               const struct version_list *files, size_t keep)
@@ -44,12 +45,12 @@ int txnlog_repair(const struct fsops *fs, const char *dir, const struct version_
                   const struct txnlog_tail *tail)
 {
     zk_assert(tail->keep_files <= files->count);
-    int rc = remove_later_files(fs, dir, files, tail->keep_files);
+    int rc = MUTANT(S10) ? 0 : remove_later_files(fs, dir, files, tail->keep_files);
     if (rc == 0 && tail->cut_bytes >= 0) {
         zk_assert(tail->keep_files > 0);
         rc = cut_file(fs, dir, files->files[tail->keep_files - 1].name, tail->cut_bytes);
     }
-    return rc;
+    return rc != 0 || !MUTANT(S10) ? rc : remove_later_files(fs, dir, files, tail->keep_files);
 }
 
 /* Where the first txn after zxid begins. 1: *tail says what to take off; 0: none; -errno. */

@@ -22,6 +22,7 @@ enum zab_mutant {
     MUTANT_S5,  /* the tree that came as SNAP counts before it is durable */
     MUTANT_S6,  /* what is proposed while a learner synchronises is not sent; it takes the gap */
     MUTANT_S8,  /* a log with a gap is taken for a whole one */
+    MUTANT_S10, /* a log is cut before the files behind it are removed */
     MUTANT_S11, /* an election begins before the log has settled */
     MUTANT_S12, /* memory keeps a tree that the disk does not have */
     MUTANT_S13, /* a txn is applied before it is in the own log */

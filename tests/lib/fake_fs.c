@@ -46,6 +46,8 @@ struct fake_fs {
     uint64_t calls;
     uint64_t syncs;
     uint64_t fail_at; /* number of the call; 0: none */
+    uint64_t changes; /* calls that change the disk */
+    uint64_t fail_change_at;
     int fail_err;
     bool has_failed;
     bool fails_sync; /* the next one */
@@ -186,6 +188,18 @@ static int enter(struct fake_fs *f)
     return 0;
 }
 
+/* The same for a call that changes something. */
+static int enter_change(struct fake_fs *f)
+{
+    int rc = enter(f);
+    f->changes++;
+    if (rc == 0 && f->changes == f->fail_change_at) {
+        f->has_failed = true;
+        rc = -f->fail_err;
+    }
+    return rc;
+}
+
 static int leave(struct fake_fs *f, int rc)
 {
     pthread_mutex_unlock(&f->lock);
@@ -292,7 +306,7 @@ static void mark_dirty(struct inode *inode, size_t from, size_t until)
 static ssize_t fake_pwrite(void *ctx, int fd, const void *src, size_t len, int64_t offset)
 {
     struct fake_fs *f = ctx;
-    int rc = enter(f);
+    int rc = enter_change(f);
     struct bytes *b = &inode_of(f, fd)->now;
     if (rc == 0 && f->is_full && (size_t)offset + len > b->len) {
         rc = -ENOSPC;
@@ -329,7 +343,7 @@ static void sync_changed(struct inode *inode)
 static int fake_fdatasync(void *ctx, int fd)
 {
     struct fake_fs *f = ctx;
-    int rc = enter(f);
+    int rc = enter_change(f);
     struct inode *inode = inode_of(f, fd);
     f->syncs++;
     if (rc == 0 && f->fails_sync) {
@@ -347,7 +361,7 @@ static int fake_fdatasync(void *ctx, int fd)
 static int fake_truncate(void *ctx, int fd, int64_t size)
 {
     struct fake_fs *f = ctx;
-    int rc = enter(f);
+    int rc = enter_change(f);
     if (rc == 0 && f->is_full && (size_t)size > inode_of(f, fd)->now.len) {
         rc = -ENOSPC;
     }
@@ -374,7 +388,7 @@ static int fake_size(void *ctx, int fd, int64_t *size)
 static int fake_rename(void *ctx, const char *from, const char *to)
 {
     struct fake_fs *f = ctx;
-    int rc = enter(f);
+    int rc = enter_change(f);
     struct name *n = table_find(&f->now, from);
     if (rc == 0 && n == NULL) {
         rc = -ENOENT;
@@ -389,7 +403,7 @@ static int fake_rename(void *ctx, const char *from, const char *to)
 static int fake_unlink(void *ctx, const char *path)
 {
     struct fake_fs *f = ctx;
-    int rc = enter(f);
+    int rc = enter_change(f);
     struct name *n = table_find(&f->now, path);
     if (rc == 0 && n == NULL) {
         rc = -ENOENT;
@@ -438,7 +452,7 @@ static int fake_list_dir(void *ctx, const char *path, fs_name_fn *fn, void *arg)
 static int fake_fsync_dir(void *ctx, const char *path)
 {
     struct fake_fs *f = ctx;
-    int rc = enter(f);
+    int rc = enter_change(f);
     if (rc == 0) {
         table_copy_dir(&f->synced, &f->now, path);
     }
@@ -510,9 +524,18 @@ void fake_fs_fail_at(struct fake_fs *f, uint64_t nth, int err)
 {
     pthread_mutex_lock(&f->lock);
     f->fail_at = nth == 0 ? 0 : f->calls + nth;
+    f->fail_change_at = 0;
     f->fail_err = err;
     f->has_failed = false;
     f->fails_sync = false;
+    pthread_mutex_unlock(&f->lock);
+}
+
+void fake_fs_fail_change_at(struct fake_fs *f, uint64_t nth, int err)
+{
+    fake_fs_fail_at(f, 0, err);
+    pthread_mutex_lock(&f->lock);
+    f->fail_change_at = f->changes + nth;
     pthread_mutex_unlock(&f->lock);
 }
 

@@ -23,6 +23,8 @@ const struct fsops *fake_fs_ops(struct fake_fs *f);
 /* Makes the nth call from now on (1: the next) fail once with -err; 0: none. A write that fails has
  * written half of its bytes. */
 void fake_fs_fail_at(struct fake_fs *f, uint64_t nth, int err);
+/* The same, of the calls that change something: writes, cuts, syncs, renames, removals. */
+void fake_fs_fail_change_at(struct fake_fs *f, uint64_t nth, int err);
 /* Makes the next fdatasync fail once with -EIO. As with Linux's page cache, what it should have written stays
  * readable and is never written: later syncs pass over it, until it is written anew. */
 void fake_fs_fail_sync(struct fake_fs *f);

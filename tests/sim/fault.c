@@ -6,11 +6,13 @@
 
 #include "tests/sim/world.h"
 
+enum { LEFT_BEHIND_US = 6000000 };
+
 static const char *const names[FAULT_KINDS] = {
-    "kill",        "power",        "power-all", "pause",     "isolate",
-    "split",       "one-way",      "clog",      "lag",       "break-link",
-    "break-votes", "break-client", "cut-user",  "clog-user", "leave-behind",
-    "disk-call",   "disk-sync",    "disk-full", "disk-slow",
+    "kill",         "power",       "power-all",    "outage",    "pause",
+    "isolate",      "split",       "one-way",      "clog",      "lag",
+    "break-link",   "break-votes", "break-client", "cut-user",  "clog-user",
+    "leave-behind", "disk-call",   "disk-sync",    "disk-full", "disk-slow",
 };
 
 const char *fault_name(enum fault_kind kind)
@@ -135,6 +137,11 @@ static void lag_direction(struct world *w)
     w->net.lag_us[ev->a][ev->b] = world_below(w, 900000);
 }
 
+static void lag_more_event(struct world *w, const struct event *ev)
+{
+    w->net.lag_us[ev->a][ev->b] *= w->is_hostile ? 2 : 0;
+}
+
 static void mute_event(struct world *w, const struct event *ev)
 {
     if (w->is_hostile) {
@@ -143,17 +150,20 @@ static void mute_event(struct world *w, const struct event *ev)
 }
 
 /* The others look for a new leader while this one still gets answers to what it sent long ago: it must not
- * take them for a confirmation of now. */
+ * take them for a confirmation of now. The lag grows in steps below syncLimit, to more than that. */
 static void leave_behind(struct world *w, const struct node *n)
 {
-    w->faults.left_behind = (struct left_behind){ n->index, w->now_us + 4000000, false };
+    w->faults.left_behind = (struct left_behind){ n->index, w->now_us + LEFT_BEHIND_US, false };
     for (int32_t i = 0; i < w->plan.server_count; i++) {
-        struct event *ev = world_plan_event(w, 4000000, NOBODY, unlag_event);
+        struct event *ev = world_plan_event(w, LEFT_BEHIND_US, NOBODY, unlag_event);
         ev->a = i;
         ev->b = n->index;
-        w->net.lag_us[i][n->index] = 700000 + world_below(w, 200000);
+        w->net.lag_us[i][n->index] = 700000 + world_below(w, 100000);
+        ev = world_plan_event(w, 1000000, NOBODY, lag_more_event);
+        ev->a = i;
+        ev->b = n->index;
     }
-    world_plan_event(w, 1000000, NOBODY, mute_event)->a = n->index;
+    world_plan_event(w, 2000000, NOBODY, mute_event)->a = n->index;
 }
 
 bool faults_want_quiet(const struct world *w, int32_t server)
@@ -206,9 +216,15 @@ static void break_link(struct world *w, bool is_client)
     }
 }
 
+static struct node *victim(struct world *w)
+{
+    struct node *any = any_node(w);
+    return w->plan.story == STORY_OWN_TAIL || world_chance(w, 4) ? leader_or(w, any) : any;
+}
+
 static void happen(struct world *w, enum fault_kind kind)
 {
-    struct node *n = any_node(w);
+    struct node *n = victim(w);
     w->faults.counts[kind]++;
     world_note(w, n->index, names[kind], 0, 0);
     switch (kind) {
@@ -222,6 +238,10 @@ static void happen(struct world *w, enum fault_kind kind)
         break;
     case FAULT_POWER_ALL:
         power_all(w);
+        break;
+    case FAULT_OUTAGE:
+        node_crash(w, n);
+        world_plan_event(w, 2000000 + world_below(w, 6000000), NOBODY, start_event)->a = n->index;
         break;
     case FAULT_PAUSE:
         node_pause(w, n);
@@ -299,14 +319,46 @@ static void fault_event(struct world *w, const struct event *ev)
 
 /* ---- the whole --------------------------------------------------------------------------------------------- */
 
+static int32_t weight_of(struct world *w, enum fault_kind kind)
+{
+    static const int32_t old_logs[FAULT_KINDS] = {
+        [FAULT_POWER_ALL] = 2, [FAULT_KILL] = 4,    [FAULT_POWER] = 2,
+        [FAULT_OUTAGE] = 2,    [FAULT_ISOLATE] = 4, [FAULT_BREAK_LINK] = 4,
+    };
+    switch (w->plan.story) {
+    case STORY_LEFT_BEHIND:
+        return kind == FAULT_LEAVE_BEHIND;
+    case STORY_OLD_LOGS:
+        return old_logs[kind];
+    case STORY_OWN_TAIL:
+        return kind == FAULT_ISOLATE;
+    default:
+        return world_chance(w, 2) ? (int32_t)world_below(w, 10) : 0;
+    }
+}
+
+static int64_t interval_us(struct world *w)
+{
+    switch (w->plan.story) {
+    case STORY_LEFT_BEHIND:
+        return LEFT_BEHIND_US;
+    case STORY_OLD_LOGS:
+        return 300000;
+    case STORY_OWN_TAIL:
+        return 1000000;
+    default:
+        return 30000 + world_below(w, 800000);
+    }
+}
+
 void faults_init(struct world *w)
 {
     struct faults *f = &w->faults;
     for (int kind = 0; kind < FAULT_KINDS; kind++) {
-        f->weight[kind] = world_chance(w, 2) ? (int32_t)world_below(w, 10) : 0;
+        f->weight[kind] = weight_of(w, (enum fault_kind)kind);
         f->weight_sum += f->weight[kind];
     }
-    f->interval_us = 30000 + world_below(w, 800000);
+    f->interval_us = interval_us(w);
     if (f->weight_sum > 0) { /* else a run without faults, which must work as well */
         world_plan_event(w, world_below(w, 2000000), NOBODY, fault_event);
     }

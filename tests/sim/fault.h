@@ -15,6 +15,7 @@ enum fault_kind {
     FAULT_KILL,
     FAULT_POWER,
     FAULT_POWER_ALL,
+    FAULT_OUTAGE, /* a loss of power that lasts */
     FAULT_PAUSE,
     FAULT_ISOLATE,
     FAULT_SPLIT,

@@ -158,7 +158,7 @@ void node_init(struct world *w, struct node *n, int32_t index)
     int64_t ppm_max = world_chance(w, 3) ? 200000 : 10000;
     n->clock_ppm = world_below(w, 2 * ppm_max + 1) - ppm_max;
     n->log_latency_us = 200 + world_below(w, 5000);
-    n->commit_log_count = w->plan.commit_log_count;
+    n->commit_log_count = world_chance(w, 2) ? 2 + (int32_t)world_below(w, 40) : 500;
     list_init(&n->held);
 }
 
@@ -184,7 +184,7 @@ static void start_peer(struct world *w, struct node *n, const struct recovery *s
         .with_digest = true,
     };
     struct history_tail tail = { .entries = BUF_EMPTY };
-    node_read_tail(n, state->last_zxid, &tail);
+    node_read_tail(w, n, state->last_zxid, &tail);
     const struct zab_start start = { state->last_zxid, epochs->accepted, epochs->current, &tail,
                                      state->snapshot_zxid };
     n->peer = peer_new(&config, n->tree, node_now_ms(w, n));

@@ -65,6 +65,7 @@ struct node {
     int64_t seen_zxid;
     int64_t durable_zxid;  /* survives lives: what the disk certainly has */
     int64_t appended_zxid; /* last one handed to the log; prev of the next */
+    int64_t told_zxid;     /* the newest COMMIT from the leader it follows */
     bool was_serving;
 };
 

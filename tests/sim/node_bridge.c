@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/assert.h"
+#include "server/core/zxid.h"
 #include "server/store/log_bridge.h"
 #include "tests/sim/world.h"
 
@@ -33,7 +34,8 @@ void node_find_in_log(struct world *w, struct node *n, const struct zab_action *
 }
 
 /* Each packet as a message of its own. */
-static void send_packets(struct world *w, struct link *l, int side, const struct buf *stream)
+static void send_packets(struct world *w, const struct node *n, struct link *l, int side,
+                         int64_t last_zxid, const struct buf *stream)
 {
     struct wire in;
     struct quorum_packet packet;
@@ -43,6 +45,12 @@ static void send_packets(struct world *w, struct link *l, int side, const struct
         struct buf copy = BUF_EMPTY;
         bool is_whole = quorum_packet_decode(&in, &packet);
         zk_assert(is_whole);
+        if (packet.type == ZAB_PROPOSAL) {
+            if (zxid_counter(last_zxid) != 0) {
+                truth_neighbours(w, n, last_zxid, packet.zxid);
+            }
+            last_zxid = packet.zxid;
+        }
         buf_append(&copy, start, (size_t)(in.at - start));
         net_send(w, l, side, PACKET_DATA, &copy);
         buf_fini(&copy);
@@ -74,7 +82,7 @@ void node_send_log(struct world *w, struct node *n, const struct zab_action *a)
     world_note(w, n->index, "log sent", a->until_zxid, rc);
     if (rc == 0) {
         world_saw(w, SEEN_LOG_SENT);
-        send_packets(w, l, side, &stream);
+        send_packets(w, n, l, side, a->zxid, &stream);
     } else {
         net_close(w, l, side);
         world_plan_event(w, node_job_us(w, n), n->index, unreadable_event)->a = a->link;

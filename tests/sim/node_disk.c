@@ -91,6 +91,7 @@ void node_kick_log(struct world *w, struct node *n)
     n->log_busy = n->log_queue;
     n->log_queue = empty;
     n->is_log_busy = true;
+    n->wants_roll |= world_chance(w, w->plan.roll_one_in);
     int64_t us = n->log_latency_us / 2 + world_below(w, n->log_latency_us);
     if (world_chance(w, 30)) {
         us *= 1 + world_below(w, 30);
@@ -140,11 +141,22 @@ int node_read_epochs(struct world *w, struct node *n, const char *dir, int64_t l
     return rc;
 }
 
-void node_read_tail(struct node *n, int64_t last_zxid, struct history_tail *out)
+void node_read_tail(const struct world *w, struct node *n, int64_t last_zxid,
+                    struct history_tail *out)
 {
     /* An error costs a snapshot where a few txns would do. */
     txnlog_read_tail(fake_fs_ops(n->fs), n->snapshot_dir, n->log_dir, last_zxid,
                      (size_t)n->commit_log_count, ENTRY_BYTES_MAX, out);
+    const uint8_t *at = buf_head(&out->entries);
+    const uint8_t *end = at + buf_readable(&out->entries);
+    struct log_entry_head head;
+    for (int64_t last = 0; at < end; last = head.zxid) {
+        memcpy(&head, at, sizeof(head));
+        at += sizeof(head) + (size_t)head.len;
+        if (last != 0) {
+            truth_neighbours(w, n, last, head.zxid);
+        }
+    }
 }
 
 void node_restore_sessions(struct world *w, struct node *n, const struct recovery *state)
@@ -171,7 +183,7 @@ void node_replace_tree(struct world *w, struct node *n, struct recovery *state)
 
 int64_t node_job_us(struct world *w, const struct node *n)
 {
-    return n->log_latency_us * 2 + world_below(w, 4 * n->log_latency_us);
+    return n->log_latency_us * 2 + world_below(w, 4 * n->log_latency_us + w->plan.job_us);
 }
 
 void node_save_epoch(struct world *w, struct node *n, const struct zab_action *a)
@@ -217,13 +229,41 @@ static void not_truncated_event(struct world *w, const struct event *ev)
     }
 }
 
+static void die_event(struct world *w, const struct event *ev)
+{
+    struct node *n = &w->nodes[ev->node];
+    if (world_chance(w, 2)) {
+        node_kill(w, n);
+    } else {
+        node_crash(w, n);
+    }
+    node_restart_later(w, n);
+}
+
+/* Sometimes it dies half-way: what it would do after the call that fails never happens. */
+static int truncate_log(struct world *w, struct node *n, int64_t zxid)
+{
+    bool may_die = w->is_hostile && world_chance(w, w->plan.half_cut_one_in);
+    if (may_die) {
+        fake_fs_fail_change_at(n->fs, 1 + prng_below(&w->rng, 4), EIO);
+    }
+    int rc =
+        rebuild_truncate(fake_fs_ops(n->fs), n->snapshot_dir, n->log_dir, zxid, ENTRY_BYTES_MAX);
+    if (may_die && rc == -EIO) {
+        world_saw(w, SEEN_HALF_CUT);
+        world_plan_event(w, 0, n->index, die_event);
+    } else if (may_die) {
+        fake_fs_fail_at(n->fs, 0, 0);
+    }
+    return rc;
+}
+
 void node_truncate_log(struct world *w, struct node *n, int64_t zxid)
 {
     node_reopen_log(n, zxid);
-    int rc =
-        rebuild_truncate(fake_fs_ops(n->fs), n->snapshot_dir, n->log_dir, zxid, ENTRY_BYTES_MAX);
+    int rc = truncate_log(w, n, zxid);
     bool is_refused = rc == -ENOENT && !fake_fs_has_failed(n->fs);
-    world_saw(w, SEEN_TRUNC);
+    world_saw(w, is_refused ? SEEN_NOT_TRUNC : SEEN_TRUNC);
     world_note(w, n->index, "truncate", zxid, rc);
     if (rc != 0 && !is_refused) {
         disk_failed(w, n, "cannot truncate", rc);
@@ -245,7 +285,7 @@ static void snap_saved_event(struct world *w, const struct event *ev)
         return; /* that role is over */
     }
     int rc = node_write_snapshot(n);
-    if (rc == 0 && w->is_hostile && world_chance(w, 10)) {
+    if (rc == 0 && w->is_hostile && world_chance(w, w->plan.half_saved_one_in)) {
         /* The old log stays behind, and ends before the tree. */
         world_saw(w, SEEN_HALF_SAVED);
         node_kill(w, n);
@@ -288,7 +328,7 @@ static int reload(struct world *w, struct node *n)
         return rc;
     }
     struct history_tail tail = { .entries = BUF_EMPTY };
-    node_read_tail(n, state.last_zxid, &tail);
+    node_read_tail(w, n, state.last_zxid, &tail);
     node_replace_tree(w, n, &state);
     node_reopen_log(n, state.last_zxid);
     const struct zab_start disk = { state.last_zxid, epochs.accepted, epochs.current, &tail,

@@ -44,7 +44,8 @@ void node_on_action(void *arg, const struct zab *z, const struct zab_action *a);
 /* What the disk has; ends the run if it can be read no more and no fault has been planned. */
 int node_recover(struct world *w, struct node *n, struct recovery *out);
 /* The last txns of the log; after an error none. */
-void node_read_tail(struct node *n, int64_t last_zxid, struct history_tail *out);
+void node_read_tail(const struct world *w, struct node *n, int64_t last_zxid,
+                    struct history_tail *out);
 int node_read_epochs(struct world *w, struct node *n, const char *dir, int64_t last_zxid,
                      struct epochs *out);
 /* Takes the tree in place of the one in memory. */

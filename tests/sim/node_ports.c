@@ -71,6 +71,9 @@ void node_on_packet(struct world *w, struct node *n, int64_t local_id, const str
     }
     world_note(w, n->index, "packet", packet.type, packet.zxid);
     check_first_ack(w, n, local_id, &packet);
+    if (packet.type == ZAB_COMMIT && n->peer->zab.learner.link == local_id) {
+        n->told_zxid = packet.zxid;
+    }
     if (packet.type == ZAB_DIFF) {
         world_saw(w, SEEN_DIFF);
     }

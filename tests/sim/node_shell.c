@@ -89,6 +89,7 @@ void node_on_action(void *arg, const struct zab *z, const struct zab_action *a)
         node_reload_later(w, n);
         break;
     case ZAB_DO_ROLE:
+        n->told_zxid = 0;
         world_note(w, n->index, "role", z->role, z->current_epoch);
         break;
     default:

@@ -69,7 +69,7 @@ static size_t collect(const struct op *ops, int64_t count, bool are_answered, co
     return n;
 }
 
-void registers_check(const struct world *w)
+void registers_check(struct world *w)
 {
     const struct truth *t = &w->truth;
     size_t all = (size_t)(t->answer_count + t->lost_count);
@@ -79,9 +79,11 @@ void registers_check(const struct world *w)
         snprintf(path, sizeof(path), "/r%d", r);
         size_t n = collect(t->ops, t->answer_count, true, path, ops);
         n += collect(t->lost, t->lost_count, false, path, ops + n);
-        if (register_check(ops, n, 0) == REGISTER_BROKEN) {
+        enum register_verdict verdict = register_check(ops, n, 0);
+        if (verdict == REGISTER_BROKEN) {
             sim_fail(w, "%s is not linearizable", path);
         }
+        w->undecided_count += verdict == REGISTER_UNDECIDED;
     }
     free(ops);
 }

@@ -10,6 +10,6 @@ struct world;
 
 enum { REGISTERS = 4 };
 
-void registers_check(const struct world *w);
+void registers_check(struct world *w);
 
 #endif

@@ -74,16 +74,6 @@ static struct known_txn *insert(struct truth *t, int64_t zxid)
     return k;
 }
 
-struct session_seen *truth_session(const struct truth *t, int64_t session_id)
-{
-    for (int64_t i = t->session_count - 1; i >= 0; i--) {
-        if (t->sessions[i].session_id == session_id) {
-            return &t->sessions[i];
-        }
-    }
-    return NULL;
-}
-
 /* W3. A server that has lost its leader serves for another syncLimit, and what it hears of a session then may
  * never reach the next leader. Clocks may be 20 % fast. */
 static void check_expiry(struct world *w, const struct node *n, const void *entry, size_t len)
@@ -164,6 +154,16 @@ static void add_committed(struct truth *t, int64_t zxid)
 }
 
 /* ---- what the disks hold ------------------------------------------------------------------ */
+
+void truth_neighbours(const struct world *w, const struct node *n, int64_t last, int64_t zxid)
+{
+    const struct known_txn *k = find(&w->truth, zxid);
+    if (k && k->prev != last && zxid_counter(k->prev) != 0) {
+        sim_fail(w,
+                 "server %d reads 0x%" PRIx64 " behind 0x%" PRIx64 ", which was behind 0x%" PRIx64,
+                 n->index + 1, zxid, last, k->prev);
+    }
+}
 
 /* Is zxid, which is committed or about to be, part of the history that ends with end? A snapshot made before the
  * first txn of an epoch ends with counter 0. */
@@ -293,6 +293,17 @@ static void check_digest(struct world *w, struct node *n, int64_t zxid)
     }
 }
 
+/* S3: a serving follower forgets no commit that it was told of, in whatever phase. */
+static void check_told(const struct world *w, const struct node *n)
+{
+    const struct zab *z = &n->peer->zab;
+    int64_t due = n->told_zxid < z->history.synced_zxid ? n->told_zxid : z->history.synced_zxid;
+    if (z->role == STATE_FOLLOWING && z->history.delivered_zxid < due) {
+        sim_fail(w, "server %d was told that 0x%" PRIx64 " is committed, and shows 0x%" PRIx64,
+                 n->index + 1, n->told_zxid, z->history.delivered_zxid);
+    }
+}
+
 void truth_check_node(struct world *w, struct node *n)
 {
     const struct peer *p = n->peer;
@@ -304,6 +315,7 @@ void truth_check_node(struct world *w, struct node *n)
         if (p->is_leader && !n->was_serving) {
             check_reign(w, n);
         }
+        check_told(w, n);
         if (delivered != n->seen_zxid && zxid_counter(delivered) != 0) {
             commit(w, n, delivered);
             check_digest(w, n, delivered);
@@ -315,53 +327,6 @@ void truth_check_node(struct world *w, struct node *n)
 }
 
 /* ---- users --------------------------------------------------------------------------------------------------- */
-
-void truth_answered(struct world *w, struct op *op)
-{
-    struct truth *t = &w->truth;
-    if ((t->answer_count & (t->answer_count - 1)) == 0) {
-        t->ops = xrealloc(t->ops, (size_t)(2 * t->answer_count + 1) * sizeof(*t->ops));
-    }
-    t->ops[t->answer_count++] = *op;
-    buf_init(&op->answer);
-    if (opcode_is_write(op->type) && op->zxid > t->acked_zxid) {
-        t->acked_zxid = op->zxid;
-    }
-}
-
-void truth_touched(struct world *w, int64_t session_id, int32_t timeout_ms, int64_t began_us)
-{
-    struct truth *t = &w->truth;
-    struct session_seen *s = truth_session(t, session_id);
-    if (!s) {
-        if ((t->session_count & (t->session_count - 1)) == 0) {
-            t->sessions =
-                xrealloc(t->sessions, (size_t)(2 * t->session_count + 1) * sizeof(*t->sessions));
-        }
-        s = &t->sessions[t->session_count++];
-        *s = (struct session_seen){ .session_id = session_id };
-    }
-    s->timeout_ms = timeout_ms;
-    s->touched_us = began_us > s->touched_us ? began_us : s->touched_us;
-}
-
-void truth_lost(struct world *w, const struct op *op)
-{
-    struct truth *t = &w->truth;
-    if ((t->lost_count & (t->lost_count - 1)) == 0) {
-        t->lost = xrealloc(t->lost, (size_t)(2 * t->lost_count + 1) * sizeof(*t->lost));
-    }
-    t->lost[t->lost_count++] = *op;
-}
-
-void truth_watch_over(struct world *w, const struct watch_seen *seen)
-{
-    struct truth *t = &w->truth;
-    if ((t->watch_count & (t->watch_count - 1)) == 0) {
-        t->watches = xrealloc(t->watches, (size_t)(2 * t->watch_count + 1) * sizeof(*t->watches));
-    }
-    t->watches[t->watch_count++] = *seen;
-}
 
 void truth_expired(struct world *w, int64_t session_id)
 {

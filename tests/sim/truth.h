@@ -13,9 +13,11 @@
  *                     (TotalOrder)
  *                     what serving servers deliver is one row in the order of zxids (PrefixConsistency,
  *                     Agreement, GlobalPrimaryOrder), and equal trees go with equal zxids (S14)
- *                     what is delivered is on the disks of a quorum, and stays on those of one
+ *                     what a server reads back from its log, for itself or a learner, is that row (S8)
+                     what is delivered is on the disks of a quorum, and stays on those of one
  *                     (CommittedLogDurability)
- *                     no user is shown an older state than before in its session (MonotonicRead)
+ *                     a serving follower has delivered what it was told is committed (S3)
+                     no user is shown an older state than before in its session (MonotonicRead)
  *                     no session is closed by the servers before its time (W3)
  *                     an epoch has one serving leader, and it has every committed txn from its first
  *                     moment (LeaderLogCompleteness, PrimaryIntegrity)
@@ -129,6 +131,8 @@ void truth_fini(struct truth *t);
 
 /* The node hands this txn to its log. */
 void truth_proposed(struct world *w, struct node *n, int64_t zxid, const void *entry, size_t len);
+/* The node takes zxid for the next txn behind last in its log (S8). */
+void truth_neighbours(const struct world *w, const struct node *n, int64_t last, int64_t zxid);
 /* The log of the node is durable up to here, or its disk was read or replaced and ends here. */
 void truth_durable(struct world *w, struct node *n, int64_t zxid);
 /* A step of this node is over. */

@@ -129,9 +129,10 @@ void world_note(struct world *w, int32_t node, const char *what, int64_t a, int6
 const char *sight_name(enum sight sight)
 {
     static const char *const names[SIGHTS] = {
-        "reign",       "diff",        "log-sent",   "trunc",        "snap",          "half-saved",
-        "reload",      "disk-failed", "disk-works", "snapshot",     "session-moved", "expiry",
-        "watch-fired", "watch-again", "sync-read",  "multi-failed", "denied",
+        "reign",       "diff",      "log-sent",      "trunc",  "half-cut",
+        "not-trunc",   "snap",      "half-saved",    "reload", "disk-failed",
+        "disk-works",  "snapshot",  "session-moved", "expiry", "watch-fired",
+        "watch-again", "sync-read", "multi-failed",  "denied",
     };
     return names[sight];
 }
@@ -145,22 +146,45 @@ void sim_fail(const struct world *w, const char *fmt, ...)
     printf("\n");
     fflush(stdout);
     va_end(ap);
-    exit(3);
+    exit(SIM_FAILED);
 }
 
 /* ---- one run ------------------------------------------------------------------------------------------ */
 
+/* What a story needs to get anywhere. */
+static void plan_story(struct world_plan *p)
+{
+    if (p->story == STORY_LEFT_BEHIND) {
+        p->hostile_us += 4000000;
+    } else if (p->story == STORY_OLD_LOGS) {
+        p->hostile_us += 4000000;
+        p->server_count = 5;
+        p->half_saved_one_in = 2;
+        p->snap_size_percent = -1;
+        p->job_us = 800000;
+    } else if (p->story == STORY_OWN_TAIL) {
+        p->half_cut_one_in = 2;
+        p->roll_one_in = 2;
+    }
+}
+
 static void plan(struct world *w)
 {
     struct world_plan *p = &w->plan;
+    int64_t story = world_below(w, 10);
+    p->story = story < STORIES ? (enum story)story : STORY_MEDLEY;
     p->server_count = world_chance(w, 3) ? 5 : 3;
     p->user_count = 2 + (int32_t)world_below(w, USERS_MAX - 1);
     p->hostile_us = 4000000 + world_below(w, 8000000);
     p->heal_us = 5000000; /* 25 ticks */
     p->grey = world_chance(w, 3) ? GREY_DEAF : world_chance(w, 4) ? GREY_MUTE : GREY_NONE;
-    p->commit_log_count = world_chance(w, 2) ? 5 + (int32_t)world_below(w, 40) : 500;
+    p->roll_one_in = world_chance(w, 2) ? 3 + world_below(w, 30) : 1000;
+    p->job_us = world_chance(w, 3) ? 1 + world_below(w, 800000) : 1;
     p->snap_size_percent = world_chance(w, 2) ? 0 : world_chance(w, 2) ? 33 : -1;
     p->snap_count = 10 + world_below(w, 200);
+    p->half_saved_one_in = 4;
+    p->half_cut_one_in = 4;
+    plan_story(p);
 }
 
 static void start(struct world *w)
@@ -244,7 +268,7 @@ static void wait_for_agreement(struct world *w)
     } while (!truth_servers_agree(w) && w->now_us - since_us <= w->plan.heal_us);
 }
 
-void world_run(uint64_t seed, bool is_verbose, struct run_result *out)
+struct world *world_live(uint64_t seed, bool is_verbose)
 {
     struct world *w = xcalloc(1, sizeof(*w));
     w->seed = seed;
@@ -263,12 +287,19 @@ void world_run(uint64_t seed, bool is_verbose, struct run_result *out)
     w->is_ending = true;
     run_until(w, w->now_us + 2000000);
     wait_for_agreement(w);
+    return w;
+}
+
+void world_run(uint64_t seed, bool is_verbose, struct run_result *out)
+{
+    struct world *w = world_live(seed, is_verbose);
     truth_check_end(w);
     *out = (struct run_result){
         .trace = w->trace,
         .events = w->event_count,
         .txns = w->truth.committed_count,
         .answers = w->truth.answer_count,
+        .undecided = w->undecided_count,
         .served_us = w->served_us,
     };
     memcpy(out->faults, w->faults.counts, sizeof(out->faults));

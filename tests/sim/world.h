@@ -50,6 +50,8 @@ enum sight {
     SEEN_DIFF,          /* a learner gets nothing or some proposals */
     SEEN_LOG_SENT,      /* it gets some from the log on disk */
     SEEN_TRUNC,         /* it cuts its log */
+    SEEN_HALF_CUT,      /* and is killed meanwhile */
+    SEEN_NOT_TRUNC,     /* it cannot, as only a tree from a leader stands there */
     SEEN_SNAP,          /* it takes the leader's tree */
     SEEN_HALF_SAVED,    /* it is killed before its old log is gone */
     SEEN_RELOAD,        /* and gives it up again: memory is what the disk has */
@@ -66,14 +68,28 @@ enum sight {
     SIGHTS,
 };
 
+/* Most runs are a medley of faults. A few kinds of trouble need several steps that nothing else disturbs. */
+enum story {
+    STORY_MEDLEY,
+    STORY_LEFT_BEHIND, /* a leader that the others have left goes on serving (SYNC, W4) */
+    STORY_OLD_LOGS,    /* logs from before and after a tree that came from a leader (S8) */
+    STORY_OWN_TAIL, /* leaders are cut off with what they alone have logged, in several files (S10) */
+    STORIES,
+};
+
 /* How a run is set up; decided by the seed. */
 struct world_plan {
+    enum story story;
     int32_t server_count;
     int32_t user_count;
     int64_t hostile_us; /* how long faults happen */
     int64_t heal_us;    /* how long a healed ensemble may take to serve everybody */
     enum grey_failure grey;
-    int32_t commit_log_count;
+    int64_t
+        roll_one_in; /* batches of the log: it goes on in a new file, as when a snapshot failed */
+    int64_t half_cut_one_in;   /* cuts of a log: killed meanwhile */
+    int64_t half_saved_one_in; /* trees of a leader: killed before the old log is gone */
+    int64_t job_us; /* how long rebuilding a disk may take in addition: the tree is large */
     int32_t snap_size_percent;
     int64_t snap_count;
 };
@@ -93,6 +109,7 @@ struct world {
     bool is_hostile;
     int64_t sights[SIGHTS];
     int64_t served_us;
+    int64_t undecided_count; /* registers whose history was too long to search */
     bool is_ending; /* users begin nothing new */
     struct net net;
     struct node nodes[SERVERS_MAX];
@@ -109,11 +126,15 @@ struct run_result {
     int64_t answers;
     int64_t faults[FAULT_KINDS];
     int64_t sights[SIGHTS];
+    int64_t undecided;
     int64_t served_us; /* from the healing until every user had been served */
 };
 
 /* Runs one seed to its end. A violation prints what and when, and ends the process (sim_fail). */
 void world_run(uint64_t seed, bool is_verbose, struct run_result *out);
+
+/* The same without the checks at the end; never freed. */
+struct world *world_live(uint64_t seed, bool is_verbose);
 
 /* Plans fn in delay_us from now. The caller may fill in more before the next event. */
 struct event *world_plan_event(struct world *w, int64_t delay_us, int32_t node, event_fn *fn);
@@ -139,7 +160,8 @@ static inline bool world_chance(struct world *w, int64_t one_in)
     return prng_below(&w->rng, (uint64_t)one_in) == 0;
 }
 
-/* An invariant is broken. */
+/* An invariant is broken: the process ends with this status. */
+enum { SIM_FAILED = 3 };
 _Noreturn void sim_fail(const struct world *w, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
