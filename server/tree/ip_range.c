@@ -68,39 +68,40 @@ static int take_group(struct text *t)
 static bool take_ipv6(struct text *t, struct ip_range *out)
 {
     uint8_t *a = out->address;
-    int count = 0; /* groups */
-    int gap = -1;  /* groups before the "::" */
+    size_t len = 0; /* bytes read */
+    size_t gap = 0; /* bytes before the "::" */
+    bool has_gap = false;
     out->bytes = 16;
     if (t->end - t->at >= 2 && t->at[0] == ':' && t->at[1] == ':') {
         t->at += 2;
-        gap = 0;
+        has_gap = true;
     }
-    while (count < 8 && t->at < t->end && *t->at != '/') {
+    while (len < 16 && t->at < t->end && *t->at != '/') {
         int group = take_group(t);
         if (group < 0) {
             return false;
         }
-        a[2 * count] = (uint8_t)(group >> 8);
-        a[2 * count + 1] = (uint8_t)group;
-        count++;
+        a[len++] = (uint8_t)(group >> 8);
+        a[len++] = (uint8_t)group;
         if (!take(t, ':')) {
             break;
         }
         if (take(t, ':')) {
-            if (gap >= 0) {
+            if (has_gap) {
                 return false;
             }
-            gap = count;
+            has_gap = true;
+            gap = len;
         } else if (t->at == t->end || *t->at == '/') {
             return false; /* a single colon at the end */
         }
     }
-    if (gap < 0 || count == 8) {
-        return gap < 0 && count == 8;
+    if (!has_gap || len == 16) {
+        return !has_gap && len == 16;
     }
-    size_t behind = 2 * (size_t)(count - gap);
-    memmove(a + 16 - behind, a + 2 * gap, behind);
-    memset(a + 2 * gap, 0, 16 - behind - 2 * (size_t)gap);
+    size_t behind = len - gap;
+    memmove(a + 16 - behind, a + gap, behind);
+    memset(a + gap, 0, 16 - behind - gap);
     return true;
 }
 
