@@ -139,7 +139,8 @@ static void lag_direction(struct world *w)
 
 static void lag_more_event(struct world *w, const struct event *ev)
 {
-    w->net.lag_us[ev->a][ev->b] *= w->is_hostile ? 2 : 0;
+    int64_t *lag_us = &w->net.lag_us[ev->a][ev->b];
+    *lag_us *= *lag_us < 1000000 ? 2 : 1;
 }
 
 static void mute_event(struct world *w, const struct event *ev)
@@ -325,13 +326,14 @@ static int32_t weight_of(struct world *w, enum fault_kind kind)
         [FAULT_POWER_ALL] = 2, [FAULT_KILL] = 4,    [FAULT_POWER] = 2,
         [FAULT_OUTAGE] = 2,    [FAULT_ISOLATE] = 4, [FAULT_BREAK_LINK] = 4,
     };
+    static const int32_t own_tail[FAULT_KINDS] = { [FAULT_ISOLATE] = 3, [FAULT_DISK_SLOW] = 1 };
     switch (w->plan.story) {
     case STORY_LEFT_BEHIND:
         return kind == FAULT_LEAVE_BEHIND;
     case STORY_OLD_LOGS:
         return old_logs[kind];
     case STORY_OWN_TAIL:
-        return kind == FAULT_ISOLATE;
+        return own_tail[kind];
     default:
         return world_chance(w, 2) ? (int32_t)world_below(w, 10) : 0;
     }

@@ -15,6 +15,7 @@ void net_break_votes(struct world *w, int32_t a, int32_t b)
     w->net.is_connected[a][b] = w->net.is_connected[b][a] = false;
     w->net.generation[a][b]++;
     w->net.generation[b][a]++;
+    w->net.lanes[a][b].last_at_us = w->net.lanes[b][a].last_at_us = 0;
 }
 
 static void vote_event(struct world *w, const struct event *ev)
@@ -41,7 +42,7 @@ static void vote_event(struct world *w, const struct event *ev)
 static void send_lane(struct world *w, int32_t from, int32_t to)
 {
     struct lane *lane = &w->net.lanes[from][to];
-    int64_t at_us = w->now_us + net_latency_us(w);
+    int64_t at_us = w->now_us + net_latency_us(w) + w->net.lag_us[from][to];
     lane->last_at_us = at_us > lane->last_at_us ? at_us : lane->last_at_us;
     lane->is_unsent = false;
     struct event *ev = world_plan_event(w, lane->last_at_us - w->now_us, to, vote_event);
