@@ -21,7 +21,7 @@ static void on_queue_deleted(void *arg, const struct zkc_result *result)
 void lock_free(struct lock *l)
 {
     struct fusefs *fs = l->fs;
-    lock_answer(l, EIO); /* nobody, but for a mount that ends */
+    lock_answer(l, l->refusal ? l->refusal : EIO); /* nobody, but for a mount that ends */
     fs_lock(fs);
     list_remove(&l->link);
     lock_forget_entries(l);
@@ -55,11 +55,11 @@ void lock_send_delete(struct lock *l)
     }
 }
 
-/* Whoever unlocks is told at the first answer; if that was no success the rest is not his to wait for. */
+/* Whoever unlocks or was refused is told at the first answer; if that was no success the rest is not his to wait for. */
 static void on_deleted(void *arg, const struct zkc_result *result)
 {
     struct lock *l = arg;
-    lock_answer(l, 0);
+    lock_answer(l, l->refusal);
     fs_lock(l->fs);
     l->calls--;
     bool is_open = result->rc == ZNONODE || result->rc == ZKC_OFFLINE || zkc_is_unknown(result->rc);

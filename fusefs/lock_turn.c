@@ -321,7 +321,11 @@ static void on_listed(void *arg, const struct zkc_result *result)
         }
     }
     size_t extra_count = collect_extra(l, &j, extra);
-    if (err) {
+    if (err == EWOULDBLOCK) {
+        l->refusal = err; /* told when the entry is gone, so that it refuses nobody after that */
+        err = 0;
+        move = lock_leave_locked(l);
+    } else if (err) {
         move = lock_leave_locked(l);
     }
     fs_unlock(fs);
