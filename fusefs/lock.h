@@ -56,7 +56,7 @@ struct lock {
     struct fusefs *fs;
     struct request r; /* valid unless LOCK_ASK_NOTHING */
     enum lock_ask ask;
-    int refusal; /* errno that it is answered when its entry is gone; 0: success */
+    int refusal;           /* errno that it is answered when its entry is gone; 0: success */
     struct inode *inode;   /* referenced; what is locked */
     struct handle *handle; /* through which; borrowed, NULL once that is released */
     uint64_t owner;
