@@ -307,12 +307,7 @@ void leader_activate(struct zab *z)
         l->next_zxid = zxid_make(l->epoch, 1);
     }
     history_commit(&z->history, z->history.logged_zxid);
-    zab_deliver(z);
-    z->is_serving = true;
-    election_set_epoch(&z->election, l->epoch);
-    struct zab_action *serve = zab_add(z, ZAB_DO_SERVE);
-    serve->on = true;
-    serve->epoch = l->epoch;
+    zab_serve(z, l->epoch);
     list_for_each (it, &l->handlers) {
         struct handler *h = list_entry(it, struct handler, all);
         if (h->state == HANDLER_SYNCED) {

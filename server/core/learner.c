@@ -278,12 +278,7 @@ static void on_uptodate(struct zab *z)
     history_commit(&z->history, l->committed_zxid < z->history.logged_zxid
                                     ? l->committed_zxid
                                     : z->history.logged_zxid);
-    zab_deliver(z);
-    z->is_serving = true;
-    election_set_epoch(&z->election, l->epoch);
-    struct zab_action *serve = zab_add(z, ZAB_DO_SERVE);
-    serve->on = true;
-    serve->epoch = l->epoch;
+    zab_serve(z, l->epoch);
     ack_proposals(z);
 }
 

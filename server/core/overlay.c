@@ -6,8 +6,8 @@
 
 #include "common/assert.h"
 #include "common/xalloc.h"
-#include "server/tree/path.h"
 #include "server/tree/mutant.h"
+#include "server/tree/path.h"
 
 void overlay_init(struct overlay *o, uint64_t hash_seed)
 {

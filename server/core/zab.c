@@ -82,6 +82,16 @@ void zab_deliver(struct zab *z)
     }
 }
 
+void zab_serve(struct zab *z, int64_t epoch)
+{
+    zab_deliver(z);
+    z->is_serving = true;
+    election_set_epoch(&z->election, epoch);
+    struct zab_action *serve = zab_add(z, ZAB_DO_SERVE);
+    serve->on = true;
+    serve->epoch = epoch;
+}
+
 static bool is_learner(const struct zab *z)
 {
     return z->role == STATE_FOLLOWING || z->role == STATE_OBSERVING;

@@ -221,6 +221,8 @@ void zab_send(struct zab *z, int64_t link, const struct quorum_packet *packet);
 struct proposal *zab_append(struct zab *z, int64_t zxid, struct slice entry);
 /* Delivers what has become committed and durable, and the syncs that waited for it. */
 void zab_deliver(struct zab *z);
+/* Delivers, and clients are served from now on, at this epoch. */
+void zab_serve(struct zab *z, int64_t epoch);
 /* Gives the role up and looks for a leader again. */
 void zab_look(struct zab *z, const char *reason);
 
