@@ -34,26 +34,27 @@ void fetch_node(struct fusefs *fs, struct inode *inode, fetch_done_fn done, void
     fetch_batch_leave(b);
 }
 
-void fetch_value(struct fusefs *fs, struct inode *inode, fetch_done_fn done, void *arg)
+/* One read of the node, whose result is that of the whole. */
+static void fetch_one(struct fusefs *fs, struct inode *inode, void (*send)(struct fetch_read *r),
+                      fetch_done_fn done, void *arg)
 {
     struct fetch_batch *b = fetch_batch_new(fs, done, arg);
     fs_lock(fs);
-    struct fetch_read *value = fetch_read_new(fs, inode, b);
-    value->decides = true;
+    struct fetch_read *read = fetch_read_new(fs, inode, b);
+    read->decides = true;
     fs_unlock(fs);
-    fetch_send_value(value);
+    send(read);
     fetch_batch_leave(b);
+}
+
+void fetch_value(struct fusefs *fs, struct inode *inode, fetch_done_fn done, void *arg)
+{
+    fetch_one(fs, inode, fetch_send_value, done, arg);
 }
 
 void fetch_perms(struct fusefs *fs, struct inode *inode, fetch_done_fn done, void *arg)
 {
-    struct fetch_batch *b = fetch_batch_new(fs, done, arg);
-    fs_lock(fs);
-    struct fetch_read *perms = fetch_read_new(fs, inode, b);
-    perms->decides = true;
-    fs_unlock(fs);
-    fetch_send_perms(perms);
-    fetch_batch_leave(b);
+    fetch_one(fs, inode, fetch_send_perms, done, arg);
 }
 
 /* ---- arming ------------------------------------------------------------------------------------------- */

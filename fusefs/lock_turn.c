@@ -65,6 +65,13 @@ static void note_created(struct lock *l, const struct zkc_result *result)
     l->session_id = zkc_session_id(l->fs->zkc);
 }
 
+/* No entry of it is known. */
+static enum lock_move end_locked(struct lock *l, enum lock_move move)
+{
+    l->phase = LOCK_LEAVING;
+    return lock_plan_locked(l, move);
+}
+
 static void on_created(void *arg, const struct zkc_result *result)
 {
     struct lock *l = arg;
@@ -80,8 +87,7 @@ static void on_created(void *arg, const struct zkc_result *result)
     if (l->leaves && (result->rc == ZOK || is_unknown)) {
         move = lock_leave_locked(l);
     } else if (l->leaves) {
-        l->phase = LOCK_LEAVING;
-        move = lock_plan_locked(l, LOCK_MOVE_FREE);
+        move = end_locked(l, LOCK_MOVE_FREE);
     } else if (result->rc == ZOK || result->rc == ZCONNECTIONLOSS) {
         l->phase = LOCK_LOOKING;
         move = lock_plan_locked(l, LOCK_MOVE_LOOK);
@@ -89,8 +95,7 @@ static void on_created(void *arg, const struct zkc_result *result)
         move = lock_plan_locked(l, LOCK_MOVE_MAKE_QUEUE);
     } else {
         err = result->rc == ZNONODE ? ESTALE : errno_from_zk(result->rc);
-        l->phase = LOCK_LEAVING;
-        move = lock_plan_locked(l, is_unknown ? LOCK_MOVE_SWEEP : LOCK_MOVE_FREE);
+        move = end_locked(l, is_unknown ? LOCK_MOVE_SWEEP : LOCK_MOVE_FREE);
     }
     fs_unlock(l->fs);
     lock_go_on(l, move, err);
@@ -111,8 +116,7 @@ static void on_queue_made(void *arg, const struct zkc_result *result)
     l->calls--;
     bool is_there = result->rc == ZOK || result->rc == ZNODEEXISTS || result->rc == ZCONNECTIONLOSS;
     if (l->leaves) {
-        l->phase = LOCK_LEAVING;
-        move = lock_plan_locked(l, LOCK_MOVE_FREE);
+        move = end_locked(l, LOCK_MOVE_FREE);
     } else if (is_there) {
         move = lock_plan_locked(l, LOCK_MOVE_CREATE);
     } else if (result->rc == ZUNIMPLEMENTED && !l->fs->locks.has_no_containers) {
@@ -120,8 +124,7 @@ static void on_queue_made(void *arg, const struct zkc_result *result)
         move = lock_plan_locked(l, LOCK_MOVE_MAKE_QUEUE);
     } else {
         err = result->rc == ZNONODE ? ESTALE : errno_from_zk(result->rc);
-        l->phase = LOCK_LEAVING;
-        move = lock_plan_locked(l, LOCK_MOVE_FREE);
+        move = end_locked(l, LOCK_MOVE_FREE);
     }
     fs_unlock(l->fs);
     lock_go_on(l, move, err);
@@ -321,12 +324,12 @@ static void on_listed(void *arg, const struct zkc_result *result)
         }
     }
     size_t extra_count = collect_extra(l, &j, extra);
+    if (err) {
+        move = lock_leave_locked(l);
+    }
     if (err == EWOULDBLOCK) {
         l->refusal = err; /* told when the entry is gone, so that it refuses nobody after that */
         err = 0;
-        move = lock_leave_locked(l);
-    } else if (err) {
-        move = lock_leave_locked(l);
     }
     fs_unlock(fs);
     lock_go_on(l, move, err);
