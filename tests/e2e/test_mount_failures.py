@@ -23,17 +23,6 @@ def fails_with(number, call, *args):
     assert error.value.errno == number, os.strerror(error.value.errno)
 
 
-def states_of(bench):
-    """The state letter of each process of this test: D is one that cannot be killed."""
-    states = {}
-    for pid in bench.tagged_pids():
-        try:
-            states[pid] = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            continue
-    return states
-
-
 # ---- the ensemble does not answer ----------------------------------------------------------------
 
 
@@ -238,7 +227,7 @@ def test_daemon_that_crashes_under_all_kinds_of_use(bench, server, new_mount, zk
         user.wait(10)
     fails_with(errno.ENOTCONN, os.getxattr, descriptor, "user.zk.version")
     os.close(descriptor)
-    wait_for("nobody in D state", lambda: "D" not in states_of(bench).values())
+    wait_for("nobody in D state", lambda: "D" not in bench.process_states().values())
     mount.remove_dead()
     assert new_mount().read("f") == b"v"
 

@@ -18,17 +18,6 @@ def is_mounted(path):
     return any(point == str(path) for point, _, _ in mount_table())
 
 
-def states_of(bench):
-    """pid -> state letter of every process of this test."""
-    states = {}
-    for pid in bench.tagged_pids():
-        try:
-            states[pid] = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            continue
-    return states
-
-
 def test_unmount_ends_the_daemon_and_its_session(server, mount):
     number = mount.session_id()
     assert mount.unmount() == 0
@@ -77,8 +66,8 @@ def test_kill_9_of_the_daemon(bench, server, new_mount, zk, moment):
             user.wait(10)
     mount.stop_watching()
     wait_for(
-        lambda: f"no process in D state: {states_of(bench)}",
-        lambda: "D" not in states_of(bench).values(),
+        lambda: f"no process in D state: {bench.process_states()}",
+        lambda: "D" not in bench.process_states().values(),
     )
     mount.remove_dead()
     wait_for("it is unmounted", lambda: not mount.is_mounted())
@@ -97,7 +86,10 @@ def test_stopped_daemon_and_a_forced_unmount(bench, new_mount, zk):
     bench.run(["umount", "-l", mount.path])
     mount.kill9()
     reader.wait(10)
-    wait_for(lambda: f"{states_of(bench)}", lambda: "D" not in states_of(bench).values())
+    wait_for(
+        lambda: f"no process in D state: {bench.process_states()}",
+        lambda: "D" not in bench.process_states().values(),
+    )
 
 
 # ---- the ways to start it ------------------------------------------------------------------------

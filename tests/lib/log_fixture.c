@@ -11,6 +11,20 @@
 #include "server/jute/txn.h"
 #include "server/store/txnlog_truncate.h"
 
+int fixture_setup(void **state)
+{
+    struct fake_fs *f = fake_fs_new();
+    fake_fs_make_dir(f, "/d");
+    *state = f;
+    return 0;
+}
+
+int fixture_teardown(void **state)
+{
+    fake_fs_free(*state);
+    return 0;
+}
+
 const struct txnlog_options fixture_log_options = { .force_sync = true };
 
 void fixture_entry(struct buf *b, int64_t zxid, size_t data_len)

@@ -10,6 +10,10 @@
 
 enum { FIXTURE_ENTRY_MAX = 2 * 1048575 };
 
+/* For cmocka: *state is a fake disk with the folder /d. */
+int fixture_setup(void **state);
+int fixture_teardown(void **state);
+
 /* No preallocation, no size limit, synced. */
 extern const struct txnlog_options fixture_log_options;
 

@@ -17,20 +17,6 @@ static struct log_dirs dirs_of(struct fake_fs *f)
     return (struct log_dirs){ fake_fs_ops(f), "/d", "/d", FIXTURE_ENTRY_MAX };
 }
 
-static int setup(void **state)
-{
-    struct fake_fs *f = fake_fs_new();
-    fake_fs_make_dir(f, "/d");
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fake_fs_free(*state);
-    return 0;
-}
-
 static void write_snapshot(struct fake_fs *f, const char *path, size_t bytes)
 {
     const struct fsops *fs = fake_fs_ops(f);
@@ -202,23 +188,20 @@ static void test_a_bridge_to_the_start_of_an_epoch_ends_with_the_epoch_before(vo
     assert_int_equal(find(f, 20, zxid_make(2, 0), &place), -ENODATA);
 }
 
+#define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_finds_a_txn_and_the_one_in_front, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_the_newest_file_counts_with_its_content, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(test_what_is_not_there_is_not_found, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_S8_a_hole_in_the_row_is_a_gap, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_S8_a_snapshot_between_two_neighbours_is_a_gap, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(
-            test_a_bridge_to_the_start_of_an_epoch_ends_with_the_epoch_before, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_S8_a_purge_that_took_the_beginning_is_an_error, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(test_reads_across_files_in_slices, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_log_that_ends_too_early_is_an_error, setup,
-                                        teardown),
+        T(test_finds_a_txn_and_the_one_in_front),
+        T(test_the_newest_file_counts_with_its_content),
+        T(test_what_is_not_there_is_not_found),
+        T(test_S8_a_hole_in_the_row_is_a_gap),
+        T(test_S8_a_snapshot_between_two_neighbours_is_a_gap),
+        T(test_a_bridge_to_the_start_of_an_epoch_ends_with_the_epoch_before),
+        T(test_S8_a_purge_that_took_the_beginning_is_an_error),
+        T(test_reads_across_files_in_slices),
+        T(test_a_log_that_ends_too_early_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,20 +19,6 @@
 
 #define APACHE "tests/data/apache/"
 
-static int setup(void **state)
-{
-    struct fake_fs *f = fake_fs_new();
-    fake_fs_make_dir(f, "/d");
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fake_fs_free(*state);
-    return 0;
-}
-
 static const struct recovery_options default_options = {
     .data_dir = "/d",
     .log_dir = "/d",
@@ -709,7 +695,7 @@ static void test_E3_number_file_is_old_or_new(void **state)
 int main(void)
 {
     log_set_level(LOG_ERROR);
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         T(test_apache_directory_newest_snapshot_and_log),
         T(test_apache_directory_from_the_first_snapshot),

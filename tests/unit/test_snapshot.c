@@ -20,20 +20,6 @@
 static const struct data_tree_config tree_config = { .hash_seed = 1, .extended_types = true };
 static const struct saved_session two_sessions[] = { { 0x1000, 30000 }, { 0x2000, 40000 } };
 
-static int setup(void **state)
-{
-    struct fake_fs *f = fake_fs_new();
-    fake_fs_make_dir(f, "/d");
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fake_fs_free(*state);
-    return 0;
-}
-
 /* A tree after the fixture's txns 1 to count, with data_len bytes in each node. */
 static struct data_tree *make_tree(int64_t count, size_t data_len)
 {
@@ -416,7 +402,7 @@ static void test_snappy_blocks(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         T(test_round_trip),
         T(test_round_trip_larger_than_every_window),

@@ -11,20 +11,6 @@
 
 #include "tests/lib/log_fixture.h"
 
-static int setup(void **state)
-{
-    struct fake_fs *f = fake_fs_new();
-    fake_fs_make_dir(f, "/d");
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fake_fs_free(*state);
-    return 0;
-}
-
 static struct txnlog *open_log(struct fake_fs *f, int64_t last_zxid)
 {
     return txnlog_new(fake_fs_ops(f), "/d", &fixture_log_options, last_zxid);
@@ -315,7 +301,7 @@ static void test_L1_torn_batches_never_cost_a_committed_txn(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         T(test_batch_is_one_write_and_one_sync),
         T(test_L1_committed_survives_loss_of_power),

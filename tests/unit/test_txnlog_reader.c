@@ -27,20 +27,6 @@ static size_t record_at(size_t i)
 /* Offsets within a record. */
 enum { AT_CHECKSUM = 4, AT_LENGTH = 8, AT_ENTRY = 12, AT_END_MARK = RECORD_BYTES - 1 };
 
-static int setup(void **state)
-{
-    struct fake_fs *f = fake_fs_new();
-    fake_fs_make_dir(f, "/d");
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fake_fs_free(*state);
-    return 0;
-}
-
 /* Appends bytes to the file. */
 static void extend(struct fake_fs *f, const char *path, const void *bytes, size_t len)
 {
@@ -623,7 +609,7 @@ static void test_S10_each_file_call_may_fail_once(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         T(test_fixture_has_the_record_length_assumed_here),
         T(test_reads_across_files_from_any_zxid),

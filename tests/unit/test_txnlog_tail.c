@@ -8,20 +8,6 @@
 #include "server/store/txnlog_tail.h"
 #include "tests/lib/log_fixture.h"
 
-static int setup(void **state)
-{
-    struct fake_fs *f = fake_fs_new();
-    fake_fs_make_dir(f, "/d");
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fake_fs_free(*state);
-    return 0;
-}
-
 /* What a history makes of it: the zxid before the first, and how many follow. */
 static void assert_tail(struct fake_fs *f, int64_t last_zxid, size_t wanted, int64_t before,
                         int64_t count)
@@ -77,7 +63,7 @@ static void test_an_empty_log(void **state)
     assert_tail(*state, 7, 500, 7, 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
 {

@@ -212,6 +212,17 @@ class Bench:
         prefix = f"{self.folder}/"
         return [(p, minor, t) for p, minor, t in mount_table() if p.startswith(prefix)]
 
+    def process_states(self):
+        """The state letter of each process of this test; D: it cannot be killed."""
+        states = {}
+        for pid in self.tagged_pids():
+            try:
+                stat = Path(f"/proc/{pid}/stat").read_text()
+                states[pid] = stat.rpartition(")")[2].split()[0]
+            except OSError:
+                continue
+        return states
+
     def tagged_pids(self):
         """Processes of this test, also those that became daemons."""
         needle = f"{TAG}={self.token}".encode()
