@@ -33,12 +33,24 @@ def name_of(kinds):
 
 def complaints(ensemble):
     """The kinds of WARN and ERROR lines of Apache's servers, without their numbers and names."""
-    theirs = {server.name for server in ensemble.servers if server.kind == "apache"}
+    theirs = {server.name: server.sid for server in ensemble.servers if server.kind == "apache"}
+    all_theirs = len(theirs) == len(ensemble.servers)
     lines = []
     for process in ensemble.bench.processes:
         if process.name in theirs:
             lines += process.log().splitlines()
-    return {kind_of(line) for line in lines if is_complaint(line)}
+    return {
+        kind_of(line)
+        for line in lines
+        if is_complaint(line) and (all_theirs or worker_peer(line) not in theirs.values())
+    }
+
+
+def worker_peer(line):
+    """Whom a thread of the election's connections talks to. Two of Apache's servers that dial each
+    other at the same moment complain of each other, now and then: that is none of our doing."""
+    thread = re.match(r"\[(?:Send|Recv)Worker:(\d+)\]", line)
+    return int(thread[1]) if thread else None
 
 
 def is_complaint(line):
